@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# Building with Bazel and finding what it built. Sourced by ./winnow after packages.sh; uses $root and $state_dir.
+# Building with Bazel and finding what it built. Sourced by ./winnow after packages.sh; uses $root, $state_dir and
+# $on_terminal.
 
 # Runs Bazel in the project. Its standard input is empty: that of this script belongs to the program it runs.
 bazel_in_root() { # bazel_in_root COMMAND FLAG...
   local command=$1 ui=()
   shift
-  [[ -t 2 ]] || ui=(--curses=no --color=no --show_progress_rate_limit=30)
+  [[ -n $on_terminal ]] || ui=(--curses=no --color=no --show_progress_rate_limit=30 --noshow_loading_progress)
   (cd "$root" && exec bazel "$command" "${ui[@]}" "$@") </dev/null
 }
 
@@ -33,12 +34,12 @@ binary_of() { # binary_of //folder:name, after build_for
 
 # System headers are no inputs of Bazel's actions: when a package changes its version, what was built with it must go.
 forget_outputs_of_old_packages() {
-  local known=$state_dir/package_versions now
+  local known=$state_dir/package_versions now gone
   # shellcheck disable=SC2016 # the format is dpkg-query's
   now=$(packages_of test | cut -d'|' -f1 | xargs dpkg-query -W -f='${Package} ${Version}\n' 2>/dev/null || true)
-  if [[ -f $known ]] && grep -vxFf <(printf '%s\n' "$now") "$known" >&2; then
-    say "These packages have changed since the last build: building anew"
-    bazel_in_root clean
+  if [[ -f $known ]] && gone=$(grep -vxFf <(printf '%s\n' "$now") "$known"); then
+    say "Building anew, since packages have changed that the last build used: ${gone//$'\n'/, }"
+    bazel_in_root clean --ui_event_filters=-info
   fi
   mkdir -p "$state_dir"
   printf '%s\n' "$now" >"$known"
@@ -49,14 +50,14 @@ forget_outputs_of_old_packages() {
 build_for() { # build_for VERB LABEL...
   local verb=$1 stamp=$state_dir/$1.stamp sources built_from='' built=''
   shift
-  sources=$(source_fingerprint)
   bin_dir=''
   if [[ -f $stamp ]]; then
     { read -r built_from && read -r built && read -r bin_dir; } <"$stamp" || true
-    if [[ $sources == "$built_from" && $(binaries_fingerprint "$bin_dir" "$@") == "$built" ]]; then return; fi
+    if [[ $(source_fingerprint) == "$built_from" && $(binaries_fingerprint "$bin_dir" "$@") == "$built" ]]; then return; fi
   fi
   require_packages "$verb"
   forget_outputs_of_old_packages
+  sources=$(source_fingerprint)
   say "Building $* (minutes the first time)"
   bazel_in_root build -c opt --ui_event_filters=-info --show_result=0 "$@" ||
     die "$exit_build" "the build failed; Bazel's messages are above"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Debian packages: which a verb needs, which are missing, and their installation. Sourced by ./winnow, whose say, die,
-# $state_dir and $exit_packages it uses.
+# $on_terminal, $state_dir and $exit_packages it uses.
 
 # Lines "package|what for". The C++ libraries are those of third_party/.
 packages_of() { # packages_of demo|serve|ask|test
@@ -45,7 +45,7 @@ missing_packages() {
 as_root() {
   if ((EUID == 0)); then
     "$@"
-  elif [[ -t 2 ]]; then
+  elif [[ -n $on_terminal ]]; then
     sudo "$@" # asks for the password on the terminal
   else
     sudo -n "$@"
@@ -53,27 +53,31 @@ as_root() {
 }
 
 may_become_root() {
-  ((EUID == 0)) || { command -v sudo >/dev/null && { [[ -t 2 ]] || sudo -n true 2>/dev/null; }; }
+  ((EUID == 0)) || { command -v sudo >/dev/null && { [[ -n $on_terminal ]] || sudo -n true 2>/dev/null; }; }
 }
 
-# Copies apt's output to its log, except for the status lines, of which it makes one line of progress on a terminal.
+# Makes one line of progress of apt's status lines, on a terminal; anything else it reads goes to the log.
 show_apt_progress() {
-  local line kind percent what
+  local line what
   while IFS= read -r line; do
     if [[ $line =~ ^(dl|pm)status:[^:]*:([0-9]+)[^:]*:(.*)$ ]]; then
-      kind=${BASH_REMATCH[1]} percent=${BASH_REMATCH[2]} what=${BASH_REMATCH[3]}
-      [[ $kind == dl ]] && what="Downloading: $what"
-      [[ -t 2 ]] && printf '\r    %3d%%  %-70.70s' "$percent" "$what" >&2
+      what=${BASH_REMATCH[3]}
+      if [[ ${BASH_REMATCH[1]} == dl ]]; then what="Downloading: $what"; fi
+      if [[ -n $on_terminal ]]; then printf '\r    %3d%%  %-70.70s' "${BASH_REMATCH[2]}" "$what" >&2; fi
     else
       printf '%s\n' "$line" >>"$state_dir/apt.log"
     fi
   done
-  if [[ -t 2 ]]; then printf '\r%82s\r' '' >&2; fi
+  if [[ -n $on_terminal ]]; then printf '\r%82s\r' '' >&2; fi
 }
 
+# Output goes to the log. The status lines take the way of standard error, which sudo passes on; they get a descriptor of
+# their own there, because apt makes it non-blocking and packages' scripts fail when their output then blocks.
 apt() { # apt update | apt install PACKAGE...
-  as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -y -q -o DPkg::Lock::Timeout=120 \
-    -o Dpkg::Use-Pty=0 -o APT::Status-Fd=1 --no-install-recommends "$@" </dev/null 2>&1 | show_apt_progress
+  # shellcheck disable=SC2016 # the inner shell expands it
+  as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C sh -c 'exec apt-get "$@" 3>&2 2>&1' apt-get -y -q \
+    -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 -o APT::Status-Fd=3 --no-install-recommends "$@" \
+    </dev/null 2>&1 >>"$state_dir/apt.log" | show_apt_progress
 }
 
 apt_update() {
@@ -87,8 +91,8 @@ lists_incomplete() { # lists_incomplete PACKAGE...
 }
 
 apt_failed() { # apt_failed PACKAGE...
-  tail -n 15 "$state_dir/apt.log" >&2
-  die "$exit_packages" "apt-get could not install the packages (above: the end of .winnow/apt.log). By hand:
+  grep -E '^(Err:|E:|W:|dpkg: error)' "$state_dir/apt.log" | tail -n 15 >&2 || tail -n 15 "$state_dir/apt.log" >&2
+  die "$exit_packages" "apt-get could not install the packages (all it said: .winnow/apt.log). By hand:
   apt-get update && apt-get install --no-install-recommends $*"
 }
 
