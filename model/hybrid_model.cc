@@ -1,0 +1,303 @@
+#include "model/hybrid_model.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/check.h"
+
+// Leaves the enclosing function with the status of `expression` if that is not OK.
+#define WINNOW_RETURN_IF_ERROR(expression)                               \
+  do {                                                                   \
+    if (absl::Status status = (expression); !status.ok()) return status; \
+  } while (false)
+
+namespace winnow {
+
+absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Create(const ModelConfig& config,
+                                                                 const Weights* weights,
+                                                                 Backend* backend,
+                                                                 const StateSpec& spec,
+                                                                 const ModelLimits& limits) {
+  WINNOW_CHECK(weights->layers.size() == config.layers.size());
+  auto store = StateStore::Create(backend, spec, limits.num_slots, limits.num_pages);
+  if (!store.ok()) return store.status();
+  auto activations =
+      Activations::Create(backend, config, limits.max_step_tokens, limits.max_step_sequences);
+  if (!activations.ok()) return activations.status();
+  return std::unique_ptr<HybridModel>(new HybridModel(config, weights, backend, limits,
+                                                      *std::move(store), *std::move(activations)));
+}
+
+HybridModel::HybridModel(const ModelConfig& config, const Weights* weights, Backend* backend,
+                         const ModelLimits& limits, StateStore store, Activations activations)
+    : config_(config),
+      limits_(limits),
+      weights_(weights),
+      backend_(backend),
+      store_(std::move(store)),
+      activations_(std::move(activations)) {}
+
+absl::Status HybridModel::Launch(const StepBatch& batch) {
+  WINNOW_CHECK(!in_flight_) << "a step is in flight";
+  result_ = StepResult();
+  WINNOW_RETURN_IF_ERROR(store_.ZeroSlots(batch.zero_slots));
+  WINNOW_RETURN_IF_ERROR(store_.ApplyEdits(batch.page_edits));
+  WINNOW_RETURN_IF_ERROR(UploadStep(batch));
+  WINNOW_RETURN_IF_ERROR(Forward());
+  WINNOW_RETURN_IF_ERROR(LogitsAndSample(batch));
+  WINNOW_RETURN_IF_ERROR(DownloadKeptCounts(batch));
+  in_flight_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status HybridModel::Wait(StepResult* result) {
+  WINNOW_CHECK(in_flight_) << "no step is in flight";
+  in_flight_ = false;
+  WINNOW_RETURN_IF_ERROR(backend_->Synchronize());
+  *result = std::move(result_);
+  return absl::OkStatus();
+}
+
+absl::Status HybridModel::UploadStep(const StepBatch& batch) {
+  const int64_t t = batch.num_tokens(), b = batch.num_sequences();
+  WINNOW_CHECK(1 <= t && t <= limits_.max_step_tokens) << t << " tokens";
+  WINNOW_CHECK(1 <= b && b <= limits_.max_step_sequences) << b << " sequences";
+  WINNOW_CHECK(static_cast<int64_t>(batch.positions.size()) == t);
+  WINNOW_CHECK(static_cast<int64_t>(batch.row_offsets.size()) == b + 1);
+  WINNOW_CHECK(batch.row_offsets.front() == 0 && batch.row_offsets.back() == t);
+  for (const uint32_t token : batch.tokens) WINNOW_CHECK(token < config_.vocab_size) << token;
+
+  batch_.num_tokens = t;
+  batch_.num_sequences = b;
+  batch_.max_tokens_per_sequence = 0;
+  for (int64_t i = 0; i < b; ++i) {
+    const int64_t rows = batch.row_offsets[i + 1] - batch.row_offsets[i];
+    WINNOW_CHECK(rows >= 1 && 0 < batch.slots[i] && batch.slots[i] <= limits_.num_slots)
+        << rows << " rows in slot " << batch.slots[i];
+    batch_.max_tokens_per_sequence = std::max(batch_.max_tokens_per_sequence, rows);
+  }
+  const auto upload = [&](const TensorView& to, const auto& from) {
+    return backend_->Upload(static_cast<std::byte*>(to.raw), from.data(),
+                            from.size() * sizeof(from[0]));
+  };
+  WINNOW_RETURN_IF_ERROR(upload(activations_.tokens, batch.tokens));
+  WINNOW_RETURN_IF_ERROR(upload(activations_.positions, batch.positions));
+  WINNOW_RETURN_IF_ERROR(upload(activations_.row_offsets, batch.row_offsets));
+  WINNOW_RETURN_IF_ERROR(upload(activations_.slots, batch.slots));
+  batch_.tokens = static_cast<const uint32_t*>(activations_.tokens.raw);
+  batch_.positions = activations_.positions.data<int64_t>();
+  batch_.row_offsets = activations_.row_offsets.data<int32_t>();
+  batch_.slots = activations_.slots.data<int32_t>();
+  return absl::OkStatus();
+}
+
+absl::Status HybridModel::Forward() {
+  const int64_t t = batch_.num_tokens;
+  WINNOW_RETURN_IF_ERROR(backend_->Embed({.table = weights_->embeddings,
+                                          .tokens = batch_.tokens,
+                                          .out = activations_.residual.First(t)}));
+  if (const AttentionConfig* attention = config_.attention()) {
+    WINNOW_RETURN_IF_ERROR(backend_->RopeTable({.positions = batch_.positions,
+                                                .theta = attention->rope_theta,
+                                                .cos_sin = activations_.cos_sin.First(t)}));
+  }
+  for (size_t layer = 0; layer < config_.layers.size(); ++layer) {
+    WINNOW_RETURN_IF_ERROR(Layer(static_cast<int>(layer)));
+  }
+  return Norm(weights_->final_norm, /*with_delta=*/true);
+}
+
+absl::Status HybridModel::Norm(const float* weight, bool with_delta) {
+  const int64_t t = batch_.num_tokens;
+  return backend_->RmsNorm({.x = activations_.residual.First(t),
+                            .delta = with_delta ? activations_.delta.First(t) : TensorView(),
+                            .weight = weight,
+                            .eps = config_.norm_eps,
+                            .out = activations_.normed.First(t)});
+}
+
+absl::Status HybridModel::Layer(int layer) {
+  const LayerWeights& weights = weights_->layers[layer];
+  WINNOW_RETURN_IF_ERROR(Norm(weights.mixer_norm, /*with_delta=*/layer > 0));
+  if (const auto* config = std::get_if<GatedDeltaConfig>(&config_.layers[layer].mixer)) {
+    WINNOW_RETURN_IF_ERROR(
+        GatedDeltaMixer(layer, *config, std::get<GatedDeltaWeights>(weights.mixer)));
+  } else {
+    WINNOW_RETURN_IF_ERROR(AttentionMixer(layer,
+                                          std::get<AttentionConfig>(config_.layers[layer].mixer),
+                                          std::get<AttentionWeights>(weights.mixer)));
+  }
+  WINNOW_RETURN_IF_ERROR(Norm(weights.mlp_norm, /*with_delta=*/true));
+  return Mlp(weights);
+}
+
+absl::Status HybridModel::Project(const WeightMatrix& weight, const TensorView& out) {
+  return backend_->Linear({.x = activations_.normed.First(batch_.num_tokens),
+                           .weight = weight,
+                           .out = out.Rows({weight.rows})});
+}
+
+absl::Status HybridModel::ProjectOut(const TensorView& x, const WeightMatrix& weight) {
+  return backend_->Linear({.x = x.Rows({weight.cols}),
+                           .weight = weight,
+                           .out = activations_.delta.First(batch_.num_tokens)});
+}
+
+absl::Status HybridModel::GatedDeltaMixer(int layer, const GatedDeltaConfig& config,
+                                          const GatedDeltaWeights& weights) {
+  Arena arena = activations_.Scratch();
+  const GatedDeltaScratch s(arena, config, batch_.num_tokens);
+  WINNOW_RETURN_IF_ERROR(Project(weights.q, s.q_in));
+  WINNOW_RETURN_IF_ERROR(Project(weights.k, s.k_in));
+  WINNOW_RETURN_IF_ERROR(Project(weights.v, s.v_in));
+  WINNOW_RETURN_IF_ERROR(Project(weights.a, s.a));
+  WINNOW_RETURN_IF_ERROR(Project(weights.b, s.b));
+  if (config.use_gate) WINNOW_RETURN_IF_ERROR(Project(weights.gate, s.gate));
+
+  WINNOW_RETURN_IF_ERROR(Convolve(layer, config, "q_conv", s.q_in, weights.q_conv, s.q));
+  WINNOW_RETURN_IF_ERROR(Convolve(layer, config, "k_conv", s.k_in, weights.k_conv, s.k));
+  WINNOW_RETURN_IF_ERROR(Convolve(layer, config, "v_conv", s.v_in, weights.v_conv, s.v));
+  WINNOW_RETURN_IF_ERROR(backend_->GatedDelta({.batch = batch_,
+                                               .q = s.q,
+                                               .k = s.k,
+                                               .v = s.v,
+                                               .a = s.a,
+                                               .b = s.b,
+                                               .a_log = weights.a_log,
+                                               .dt_bias = weights.dt_bias,
+                                               .beta_scale = config.allow_neg_eigval ? 2.0f : 1.0f,
+                                               .state = store_.Field(layer, "state"),
+                                               .out = s.out}));
+  WINNOW_RETURN_IF_ERROR(backend_->GatedRmsNorm(
+      {.o = s.out, .weight = weights.out_norm, .eps = config_.norm_eps, .gate = s.gate}));
+  return ProjectOut(s.out, weights.out);
+}
+
+absl::Status HybridModel::Convolve(int layer, const GatedDeltaConfig& config,
+                                   std::string_view field, const TensorView& x, const float* weight,
+                                   const TensorView& out) {
+  const TensorView flat = x.Rows({x.RowSize()});
+  if (!config.use_short_conv) return backend_->Silu({.x = flat});  // out is x
+  return backend_->ShortConv({.batch = batch_,
+                              .x = flat,
+                              .weight = weight,
+                              .width = config.conv_size,
+                              .history = store_.Field(layer, field),
+                              .out = out.Rows({out.RowSize()})});
+}
+
+absl::Status HybridModel::AttentionMixer(int layer, const AttentionConfig& config,
+                                         const AttentionWeights& weights) {
+  Arena arena = activations_.Scratch();
+  const AttentionScratch s(arena, config, batch_.num_tokens, batch_.num_sequences);
+  WINNOW_RETURN_IF_ERROR(Project(weights.q, s.q));
+  WINNOW_RETURN_IF_ERROR(Project(weights.k, s.k));
+  WINNOW_RETURN_IF_ERROR(Project(weights.v, s.v));
+  // The router reads keys before RoPE.
+  if (config.eviction.has_value()) {
+    WINNOW_RETURN_IF_ERROR(RetainTokens(layer, config, *weights.router, s));
+  }
+  const TensorView cos_sin = activations_.cos_sin.First(batch_.num_tokens);
+  WINNOW_RETURN_IF_ERROR(backend_->Rope({.cos_sin = cos_sin, .x = s.q}));
+  WINNOW_RETURN_IF_ERROR(backend_->Rope({.cos_sin = cos_sin, .x = s.k}));
+
+  const KeptPlan* plan = config.eviction.has_value() ? &s.plan : nullptr;
+  const int64_t buffer_size = plan != nullptr ? config.eviction->buffer_size : 0;
+  WINNOW_RETURN_IF_ERROR(backend_->Attention({.batch = batch_,
+                                              .q = s.q,
+                                              .k = s.k,
+                                              .v = s.v,
+                                              .pages = store_.Pages(layer),
+                                              .span = config.span(),
+                                              .plan = plan,
+                                              .buffer_size = buffer_size,
+                                              .out = s.out}));
+  WINNOW_RETURN_IF_ERROR(backend_->WriteKv({.batch = batch_,
+                                            .k = s.k,
+                                            .v = s.v,
+                                            .pages = store_.Pages(layer),
+                                            .plan = plan,
+                                            .buffer_size = buffer_size}));
+  return ProjectOut(s.out, weights.out);
+}
+
+absl::Status HybridModel::RetainTokens(int layer, const AttentionConfig& config,
+                                       const RouterWeights& router, const AttentionScratch& s) {
+  std::vector<SlotField> history;
+  for (size_t i = 0; i < router.convs.size(); ++i) {
+    history.push_back(store_.Field(layer, absl::StrCat("router_history_", i)));
+  }
+  WINNOW_RETURN_IF_ERROR(backend_->RouterScores({.batch = batch_,
+                                                 .k = s.k,
+                                                 .v = s.v,
+                                                 .weights = &router,
+                                                 .history = std::move(history),
+                                                 .scores = s.scores}));
+  return backend_->Departures({.batch = batch_,
+                               .scores = s.scores,
+                               .margin = router.margin(),
+                               .span = config.span(),
+                               .buffer_size = config.eviction->buffer_size,
+                               .sink_size = config.eviction->sink_size,
+                               .num_kv_heads = config.num_kv_heads,
+                               .score_ring = store_.Field(layer, "score_ring"),
+                               .kept_count = store_.Field(layer, "kept_count"),
+                               .kept_score = store_.Field(layer, "kept_score"),
+                               .kept_position = store_.Field(layer, "kept_position"),
+                               .plan = s.plan});
+}
+
+absl::Status HybridModel::Mlp(const LayerWeights& weights) {
+  Arena arena = activations_.Scratch();
+  const MlpScratch s(arena, config_.intermediate_size, batch_.num_tokens);
+  WINNOW_RETURN_IF_ERROR(Project(weights.mlp_gate, s.gate));
+  WINNOW_RETURN_IF_ERROR(Project(weights.mlp_up, s.up));
+  WINNOW_RETURN_IF_ERROR(backend_->SwiGlu({.gate = s.gate, .up = s.up, .out = s.gate}));
+  return ProjectOut(s.gate, weights.mlp_down);
+}
+
+absl::Status HybridModel::LogitsAndSample(const StepBatch& batch) {
+  Arena arena = activations_.Scratch();
+  const LogitsScratch s(arena, config_.hidden_size, config_.vocab_size);
+  result_.rows.resize(batch.logits_rows.size());
+  const int64_t num_rows = static_cast<int64_t>(batch.logits_rows.size());
+  for (int64_t begin = 0; begin < num_rows; begin += kLogitsBlockRows) {
+    const int64_t n = std::min(kLogitsBlockRows, num_rows - begin);
+    std::vector<int32_t> rows(n);
+    for (int64_t i = 0; i < n; ++i) rows[i] = batch.logits_rows[begin + i].row;
+    WINNOW_RETURN_IF_ERROR(
+        backend_->Upload(static_cast<std::byte*>(s.rows.raw), rows.data(), n * sizeof(int32_t)));
+    WINNOW_RETURN_IF_ERROR(backend_->GatherRows({.x = activations_.normed.First(batch_.num_tokens),
+                                                 .rows = s.rows.data<int32_t>(),
+                                                 .out = s.hidden.First(n)}));
+    WINNOW_RETURN_IF_ERROR(backend_->Linear(
+        {.x = s.hidden.First(n), .weight = weights_->head, .out = s.logits.First(n)}));
+    WINNOW_RETURN_IF_ERROR(backend_->Sample({.logits = s.logits.First(n),
+                                             .rows = batch.logits_rows.data() + begin,
+                                             .results = result_.rows.data() + begin}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status HybridModel::DownloadKeptCounts(const StepBatch& batch) {
+  const int64_t lists = store_.spec().num_kept_lists();
+  result_.kept_counts.resize(batch.num_sequences() * lists);
+  int64_t first = 0;  // kept index of the layer's head 0
+  for (size_t layer = 0; layer < config_.layers.size(); ++layer) {
+    const auto* config = std::get_if<AttentionConfig>(&config_.layers[layer].mixer);
+    if (config == nullptr || !config->eviction.has_value()) continue;
+    const SlotField field = store_.Field(static_cast<int>(layer), "kept_count");
+    for (int64_t b = 0; b < batch.num_sequences(); ++b) {
+      WINNOW_RETURN_IF_ERROR(backend_->Download(&result_.kept_counts[b * lists + first],
+                                                field.at<std::byte>(batch.slots[b]),
+                                                config->num_kv_heads * sizeof(int32_t)));
+    }
+    first += config->num_kv_heads;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace winnow

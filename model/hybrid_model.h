@@ -1,0 +1,88 @@
+// HybridModel: the forward pass of any ModelConfig as a list of named ops on a Backend.
+//
+//   auto model = HybridModel::Create(config, weights.get(), backend.get(), spec, limits);
+//   (*model)->Launch(batch);  (*model)->Wait(&result);
+//
+// Owns the StateStore and the activations; `weights` and `backend` must outlive it. One thread.
+#ifndef WINNOW_MODEL_HYBRID_MODEL_H_
+#define WINNOW_MODEL_HYBRID_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "model/activations.h"
+#include "model/config.h"
+#include "model/model.h"
+#include "model/state_store.h"
+#include "model/weights.h"
+
+namespace winnow {
+
+// The largest step that Launch accepts, and the pools' sizes. Everything is allocated by Create.
+struct ModelLimits {
+  int64_t max_step_tokens = 0;     // >= 1
+  int64_t max_step_sequences = 0;  // >= 1
+  int64_t num_slots = 0;           // usable ones, scratch excluded
+  int64_t num_pages = 0;
+};
+
+class HybridModel final : public Model {
+ public:
+  static absl::StatusOr<std::unique_ptr<HybridModel>> Create(const ModelConfig& config,
+                                                             const Weights* weights,
+                                                             Backend* backend,
+                                                             const StateSpec& spec,
+                                                             const ModelLimits& limits);
+
+  const StateSpec& state_spec() const override { return store_.spec(); }
+  int64_t activation_bytes() const { return activations_.size_bytes(); }
+
+  absl::Status Launch(const StepBatch& batch) override;
+  absl::Status Wait(StepResult* result) override;
+
+ private:
+  HybridModel(const ModelConfig& config, const Weights* weights, Backend* backend,
+              const ModelLimits& limits, StateStore store, Activations activations);
+
+  // The step, in order; each is a list of ops.
+  absl::Status UploadStep(const StepBatch& batch);
+  absl::Status Forward();
+  absl::Status Layer(int layer);
+  absl::Status GatedDeltaMixer(int layer, const GatedDeltaConfig& config,
+                               const GatedDeltaWeights& weights);
+  absl::Status AttentionMixer(int layer, const AttentionConfig& config,
+                              const AttentionWeights& weights);
+  absl::Status RetainTokens(int layer, const AttentionConfig& config, const RouterWeights& router,
+                            const AttentionScratch& scratch);
+  absl::Status Mlp(const LayerWeights& weights);
+  absl::Status LogitsAndSample(const StepBatch& batch);
+  absl::Status DownloadKeptCounts(const StepBatch& batch);
+
+  // residual += delta (if asked); normed = RMSNorm(residual).
+  absl::Status Norm(const float* weight, bool with_delta);
+  // out = normed W^T.
+  absl::Status Project(const WeightMatrix& weight, const TensorView& out);
+  // delta = x W^T.
+  absl::Status ProjectOut(const TensorView& x, const WeightMatrix& weight);
+  absl::Status Convolve(int layer, const GatedDeltaConfig& config, std::string_view field,
+                        const TensorView& x, const float* weight, const TensorView& out);
+
+  const ModelConfig config_;
+  const ModelLimits limits_;
+  const Weights* const weights_;
+  Backend* const backend_;
+  StateStore store_;
+  Activations activations_;
+
+  // The step in flight.
+  RaggedBatch batch_;
+  StepResult result_;
+  bool in_flight_ = false;
+};
+
+}  // namespace winnow
+
+#endif  // WINNOW_MODEL_HYBRID_MODEL_H_

@@ -1,0 +1,97 @@
+#include "model/state_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/check.h"
+
+namespace winnow {
+namespace {
+
+// The layer's view, without memory: which entries of the page table are its lists.
+LayerPages DescribeLayer(const StateSpec& spec, int layer) {
+  LayerPages view;
+  view.page_bytes = spec.page_bytes();
+  view.page_tokens = spec.page_tokens();
+  view.dtype = spec.page_dtype();
+  view.head_dim = spec.page_bytes() / (2 * spec.page_tokens() * DTypeBytes(spec.page_dtype()));
+  view.table_stride = spec.table_entries();
+  for (const PageList& list : spec.lists()) {
+    if (list.layer != layer) continue;
+    view.num_kv_heads = std::max<int64_t>(view.num_kv_heads, list.kv_head + 1);
+    if (list.kind == PageListKind::kKept) {
+      if (list.kv_head == 0) view.kept_first_entry = list.first_entry;
+      view.kept_entries_per_head = list.max_pages;
+    } else {
+      if (list.kv_head == 0) view.ring_first_entry = list.first_entry;
+      view.ring_entries_per_head = list.max_pages;
+      view.ring_tokens = list.kind == PageListKind::kGrowing ? kNeverExpires : list.capacity;
+    }
+  }
+  return view;
+}
+
+}  // namespace
+
+absl::StatusOr<StateStore> StateStore::Create(Backend* backend, const StateSpec& spec,
+                                              int64_t num_slots, int64_t num_pages) {
+  WINNOW_CHECK(num_slots >= 1 && num_pages >= 0) << num_slots << " " << num_pages;
+  StateStore store(backend, spec, num_slots, num_pages);
+  const auto allocate = [&](DeviceBuffer* buffer, int64_t bytes) {
+    if (bytes == 0) return absl::OkStatus();  // a model without attention has no pages
+    auto memory = backend->Allocate(bytes);
+    if (memory.ok()) *buffer = *std::move(memory);
+    return memory.status();
+  };
+  absl::Status status = allocate(&store.slots_, (num_slots + 1) * spec.slot_bytes());
+  status.Update(allocate(&store.tables_, (num_slots + 1) * spec.table_entries() * 4));
+  status.Update(allocate(&store.pages_, (num_pages + 1) * spec.page_bytes()));
+  if (!status.ok()) return status;
+  store.BuildViews();
+  return store;
+}
+
+void StateStore::BuildViews() {
+  int num_layers = 0;
+  for (const PageList& list : spec_.lists()) num_layers = std::max(num_layers, list.layer + 1);
+  for (int layer = 0; layer < num_layers; ++layer) {
+    LayerPages view = DescribeLayer(spec_, layer);
+    view.pool = pages_.data();
+    view.tables = reinterpret_cast<const int32_t*>(tables_.data());
+    layer_pages_.push_back(view);
+  }
+}
+
+absl::Status StateStore::ZeroSlots(absl::Span<const int32_t> slots) {
+  const int64_t table_bytes = spec_.table_entries() * 4;
+  absl::Status status;
+  for (const int32_t slot : slots) {
+    WINNOW_CHECK(0 < slot && slot <= num_slots_) << "slot " << slot << " of " << num_slots_;
+    status.Update(backend_->Zero(slots_.data() + slot * spec_.slot_bytes(), spec_.slot_bytes()));
+    status.Update(backend_->Zero(tables_.data() + slot * table_bytes, table_bytes));
+  }
+  return status;
+}
+
+absl::Status StateStore::ApplyEdits(absl::Span<const PageTableEdit> edits) {
+  absl::Status status;
+  for (const PageTableEdit& edit : edits) {
+    WINNOW_CHECK(0 < edit.slot && edit.slot <= num_slots_) << "slot " << edit.slot;
+    WINNOW_CHECK(0 <= edit.entry && edit.entry < spec_.table_entries()) << "entry " << edit.entry;
+    WINNOW_CHECK(0 <= edit.page && edit.page <= num_pages_) << "page " << edit.page;
+    const int64_t entry = edit.slot * spec_.table_entries() + edit.entry;
+    status.Update(backend_->Upload(tables_.data() + entry * 4, &edit.page, sizeof(edit.page)));
+  }
+  return status;
+}
+
+SlotField StateStore::Field(int layer, std::string_view name) const {
+  return {slots_.data() + spec_.field(layer, name).offset, spec_.slot_bytes()};
+}
+
+const LayerPages& StateStore::Pages(int layer) const {
+  WINNOW_CHECK(static_cast<size_t>(layer) < layer_pages_.size()) << "layer " << layer;
+  return layer_pages_[layer];
+}
+
+}  // namespace winnow

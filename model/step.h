@@ -1,0 +1,47 @@
+// StepBatch and StepResult: one step as flat arrays, the whole conversation between scheduler and
+// model.
+//
+// Host memory, plain data. A sequence appears at most once in a batch, with one token or with one
+// prompt piece.
+#ifndef WINNOW_MODEL_STEP_H_
+#define WINNOW_MODEL_STEP_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/ops/sample.h"
+
+namespace winnow {
+
+// Entry `entry` of slot `slot`'s page table becomes `page` (kScratchPage: none).
+struct PageTableEdit {
+  int32_t slot = 0;
+  int64_t entry = 0;
+  int32_t page = 0;
+};
+
+struct StepBatch {
+  std::vector<uint32_t> tokens;      // [T]
+  std::vector<int64_t> positions;    // [T] absolute, consecutive within a sequence
+  std::vector<int32_t> row_offsets;  // [B + 1]
+  std::vector<int32_t> slots;        // [B]
+
+  std::vector<int32_t> zero_slots;  // slots that begin a sequence: zeroed before anything else
+  std::vector<PageTableEdit> page_edits;  // applied next, in order
+
+  // Rows whose logits are needed, in row order; possibly several for one row.
+  std::vector<LogitsRow> logits_rows;
+
+  int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
+  int64_t num_sequences() const { return static_cast<int64_t>(slots.size()); }
+  bool empty() const { return tokens.empty(); }
+};
+
+struct StepResult {
+  std::vector<RowResult> rows;       // parallel to StepBatch::logits_rows
+  std::vector<int32_t> kept_counts;  // [B, StateSpec::num_kept_lists()] after the step
+};
+
+}  // namespace winnow
+
+#endif  // WINNOW_MODEL_STEP_H_

@@ -1,0 +1,79 @@
+// Weights: a model's parameters, immutable after load, shared by reference.
+//
+// Matrices stay in the checkpoint's format (BF16, F16 or F32) in the memory-mapped files; vectors
+// (norms, biases, convolution taps, decays) and the router's convolutions are copied to float32,
+// the latter repacked as kernels/ops/attention.h asks. Layers are held by kind: GatedDeltaWeights
+// or AttentionWeights, in step with ModelConfig::layers.
+#ifndef WINNOW_MODEL_WEIGHTS_H_
+#define WINNOW_MODEL_WEIGHTS_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/ops/attention.h"
+#include "kernels/weight_matrix.h"
+#include "model/config.h"
+#include "model/safetensors.h"
+
+namespace winnow {
+
+struct GatedDeltaWeights {
+  WeightMatrix q, k;                // [num_heads * head_dim, M]
+  WeightMatrix v;                   // [num_v_heads * value_dim, M]
+  WeightMatrix a, b;                // [num_v_heads, M]
+  WeightMatrix gate;                // [num_v_heads * value_dim, M], if use_gate
+  WeightMatrix out;                 // [M, num_v_heads * value_dim]
+  const float* a_log = nullptr;     // [num_v_heads]
+  const float* dt_bias = nullptr;   // [num_v_heads]
+  const float* out_norm = nullptr;  // [value_dim]
+  const float* q_conv = nullptr;    // [channels, conv_size], if use_short_conv
+  const float* k_conv = nullptr;
+  const float* v_conv = nullptr;
+};
+
+struct AttentionWeights {
+  WeightMatrix q;                       // [num_heads * head_dim, M]
+  WeightMatrix k, v;                    // [num_kv_heads * head_dim, M]
+  WeightMatrix out;                     // [M, num_heads * head_dim]
+  std::optional<RouterWeights> router;  // with eviction
+};
+
+struct LayerWeights {
+  const float* mixer_norm = nullptr;  // [M]
+  std::variant<GatedDeltaWeights, AttentionWeights> mixer;
+  const float* mlp_norm = nullptr;  // [M]
+  WeightMatrix mlp_gate, mlp_up;    // [F, M]
+  WeightMatrix mlp_down;            // [M, F]
+};
+
+class Weights {
+ public:
+  // Maps model.safetensors, or the shards that model.safetensors.index.json names, in `directory`.
+  // Every tensor that the config calls for must be there with its shape, and no other, except
+  // `model.l1_lambda` and `model.num_kept`, which the published training code leaves behind. Errors
+  // name the tensor (INVALID_ARGUMENT, NOT_FOUND).
+  static absl::StatusOr<std::unique_ptr<const Weights>> Load(const std::string& directory,
+                                                             const ModelConfig& config);
+
+  WeightMatrix embeddings;            // [vocab, M]
+  WeightMatrix head;                  // [vocab, M]; the embeddings' own when tied
+  const float* final_norm = nullptr;  // [M]
+  std::vector<LayerWeights> layers;
+
+  int64_t num_parameters = 0;  // of the checkpoint, tied ones once
+  int64_t size_bytes = 0;      // in memory, converted copies included
+
+ private:
+  friend class WeightsBuilder;
+  std::vector<SafetensorsFile> files_;               // mapped memory of the matrices
+  std::vector<std::unique_ptr<float[]>> converted_;  // float32 copies
+};
+
+}  // namespace winnow
+
+#endif  // WINNOW_MODEL_WEIGHTS_H_

@@ -1,0 +1,92 @@
+#include "tests/model/served_checkpoint.h"
+
+#include <utility>
+
+#include "kernels/check.h"
+#include "model/state_spec.h"
+
+namespace winnow {
+namespace {
+
+// Collects what the engine thread delivers; fulfils the promise at the end.
+class CollectingSink : public OutputSink {
+ public:
+  std::future<Answer> future() { return promise_.get_future(); }
+
+  void OnPromptComputed() override {}
+  void OnPromptLogprobs(int64_t first_position, std::vector<OutputToken> logprobs) override {
+    WINNOW_CHECK(first_position == static_cast<int64_t>(answer_.prompt_logprobs.size()) + 1)
+        << first_position;
+    for (OutputToken& token : logprobs) answer_.prompt_logprobs.push_back(std::move(token));
+  }
+  void OnToken(OutputToken token) override { answer_.tokens.push_back(std::move(token)); }
+  void OnFinish(FinishInfo info) override {
+    answer_.finish = std::move(info);
+    promise_.set_value(std::move(answer_));
+  }
+
+ private:
+  Answer answer_;
+  std::promise<Answer> promise_;
+};
+
+template <typename T>
+T Must(absl::StatusOr<T> value) {
+  WINNOW_CHECK(value.ok()) << value.status();
+  return *std::move(value);
+}
+
+}  // namespace
+
+std::vector<uint32_t> Answer::token_ids() const {
+  std::vector<uint32_t> ids;
+  for (const OutputToken& token : tokens) ids.push_back(token.token);
+  return ids;
+}
+
+std::unique_ptr<ServedCheckpoint> ServedCheckpoint::Load(const std::string& directory,
+                                                         const ServedOptions& options) {
+  std::unique_ptr<ServedCheckpoint> served(new ServedCheckpoint());
+  served->config_ = Must(LoadModelConfig(directory + "/config.json"));
+  served->weights_ = Must(Weights::Load(directory, served->config_));
+  served->backend_ = Must(cpu::CpuBackend::Create({.num_threads = options.threads}));
+  const StateSpec spec = Must(StateSpec::Create(
+      served->config_,
+      {.page_tokens = options.page_tokens, .max_sequence_tokens = options.max_sequence_tokens}));
+  const int64_t most_pages =
+      spec.grows() ? spec.MaxPages(options.max_sequence_tokens) : *spec.MaxPages();
+  const int64_t num_pages =
+      options.num_pages > 0 ? options.num_pages : options.num_slots * most_pages;
+  served->model_ = Must(HybridModel::Create(served->config_, served->weights_.get(),
+                                            served->backend_.get(), spec,
+                                            {.max_step_tokens = options.max_step_tokens,
+                                             .max_step_sequences = options.num_slots,
+                                             .num_slots = options.num_slots,
+                                             .num_pages = num_pages}));
+  EngineOptions engine;
+  engine.scheduler.num_slots = options.num_slots;
+  engine.scheduler.num_pages = num_pages;
+  engine.scheduler.max_step_tokens = options.max_step_tokens;
+  engine.scheduler.prompt_piece = options.prompt_piece;
+  served->engine_ = std::make_unique<Engine>(served->model_.get(), std::move(engine));
+  return served;
+}
+
+std::future<Answer> ServedCheckpoint::Submit(RequestSpec spec) {
+  auto sink = std::make_shared<CollectingSink>();
+  std::future<Answer> future = sink->future();
+  const absl::Status status =
+      engine_->Submit(std::make_shared<Request>(std::move(spec), std::move(sink)));
+  WINNOW_CHECK(status.ok()) << status;
+  return future;
+}
+
+std::vector<Answer> ServedCheckpoint::AskAll(std::vector<RequestSpec> specs) {
+  std::vector<std::future<Answer>> futures;
+  for (RequestSpec& spec : specs) futures.push_back(Submit(std::move(spec)));
+  std::vector<Answer> answers;
+  for (std::future<Answer>& future : futures) answers.push_back(future.get());
+  return answers;
+}
+
+}  // namespace winnow
