@@ -1,0 +1,69 @@
+// Options: everything that the server's command line says, in one validated struct.
+//
+//   CommandLine line = ParseCommandLine(argc, argv);
+//   if (!line.options) { (line.exit_code == 0 ? std::cout : std::cerr) << line.text; return
+//   line.exit_code; }
+//
+// Every error names the flag, the value given and what is allowed.
+#ifndef WINNOW_SERVER_OPTIONS_H_
+#define WINNOW_SERVER_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace winnow {
+
+struct Options {
+  // Model.
+  std::string model;       // checkpoint directory
+  std::string model_name;  // what clients call it
+  std::optional<int64_t> max_sequence_tokens;
+
+  // Network. Addresses are "host:port", "[::1]:port" or "unix:path".
+  std::vector<std::string> listen = {"127.0.0.1:50051"};
+  int64_t max_message_bytes = int64_t{64} << 20;  // received
+  std::optional<absl::Duration>
+      max_connection_age;  // none: connections live as long as clients like
+
+  // Compute.
+  std::string backend = "cpu";
+  int64_t threads = 1;  // ParseCommandLine: the usable cores
+
+  // State.
+  int64_t state_memory_bytes = int64_t{4} << 30;
+  int64_t max_sequences = 256;
+  int64_t page_tokens = 16;
+
+  // Scheduling.
+  int64_t max_step_tokens = 512;
+  int64_t prompt_piece = 256;
+  int64_t max_waiting = 1024;
+
+  // Requests.
+  int64_t default_max_tokens = 256;
+  std::optional<int64_t> max_tokens_limit;
+  int64_t max_prompt_logprobs = int64_t{1} << 24;
+  int64_t stream_buffer_tokens = 4096;
+
+  // Shutdown.
+  absl::Duration shutdown_delay = absl::Seconds(5);
+  absl::Duration drain_timeout = absl::Seconds(60);
+
+  std::string log_level = "info";
+};
+
+struct CommandLine {
+  std::optional<Options> options;  // absent: print `text` and exit with `exit_code`
+  std::string text;
+  int exit_code = 0;  // 0: help or version was asked for; 1: wrong usage
+};
+
+CommandLine ParseCommandLine(int argc, const char* const* argv);
+
+}  // namespace winnow
+
+#endif  // WINNOW_SERVER_OPTIONS_H_

@@ -1,0 +1,120 @@
+#include "server/options.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace winnow {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+CommandLine Parse(std::vector<const char*> args) {
+  args.insert(args.begin(), "winnow-server");
+  return ParseCommandLine(static_cast<int>(args.size()), args.data());
+}
+
+Options Parsed(std::vector<const char*> args) {
+  const CommandLine line = Parse(std::move(args));
+  EXPECT_TRUE(line.options.has_value()) << line.text;
+  return line.options.value_or(Options());
+}
+
+TEST(OptionsTest, Defaults) {
+  const Options options = Parsed({"--model=/models/tiny-1/"});
+  EXPECT_EQ(options.model, "/models/tiny-1/");
+  EXPECT_EQ(options.model_name, "tiny-1");
+  EXPECT_THAT(options.listen, ElementsAre("127.0.0.1:50051"));
+  EXPECT_GE(options.threads, 1);
+  EXPECT_EQ(options.state_memory_bytes, int64_t{4} << 30);
+  EXPECT_EQ(options.shutdown_delay, absl::Seconds(5));
+  EXPECT_FALSE(options.max_sequence_tokens.has_value());
+}
+
+TEST(OptionsTest, ValuesAndUnits) {
+  const Options options = Parsed(
+      {"--model", "m", "--model_name=x", "--listen=[::1]:0,unix:/tmp/s,localhost:80",
+       "--state_memory=1.5MiB", "--shutdown_delay=250ms", "--drain_timeout=1m30s", "--threads=3",
+       "--max_sequence_tokens=1000", "--max_tokens_limit=256", "--log_level=debug"});
+  EXPECT_EQ(options.model_name, "x");
+  EXPECT_THAT(options.listen, ElementsAre("[::1]:0", "unix:/tmp/s", "localhost:80"));
+  EXPECT_EQ(options.state_memory_bytes, 3 << 19);
+  EXPECT_EQ(options.shutdown_delay, absl::Milliseconds(250));
+  EXPECT_EQ(options.drain_timeout, absl::Seconds(90));
+  EXPECT_EQ(options.threads, 3);
+  EXPECT_EQ(options.max_sequence_tokens, 1000);
+  EXPECT_EQ(options.max_tokens_limit, 256);
+  EXPECT_EQ(options.log_level, "debug");
+}
+
+TEST(OptionsTest, ModelNameOfDirectories) {
+  EXPECT_EQ(Parsed({"--model=a/b/../demo"}).model_name, "demo");
+  EXPECT_FALSE(Parsed({"--model=."}).model_name.empty());
+  EXPECT_EQ(Parsed({"--model=/"}).model_name, "model");
+}
+
+struct Wrong {
+  const char* flag;
+  const char* message;
+};
+
+class WrongOptionTest : public ::testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongOptionTest, NamesFlagValueAndRange) {
+  const CommandLine line = Parse({"--model=m", GetParam().flag});
+  EXPECT_FALSE(line.options.has_value());
+  EXPECT_EQ(line.exit_code, 1);
+  EXPECT_THAT(line.text, HasSubstr(GetParam().flag));
+  EXPECT_THAT(line.text, HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, WrongOptionTest,
+    ::testing::Values(Wrong{"--threads=0", "whole number from 1 to 1024"},
+                      Wrong{"--threads=two", "whole number from 1 to 1024"},
+                      Wrong{"--max_step_tokens=1.5", "whole number from 1"},
+                      Wrong{"--max_sequences=-1", "whole number from 1"},
+                      Wrong{"--state_memory=4", "from 1MiB to 1024TiB"},
+                      Wrong{"--state_memory=4Gib", "is not a size"},
+                      Wrong{"--shutdown_delay=5", "is not a duration"},
+                      Wrong{"--drain_timeout=-1s", "is negative"},
+                      Wrong{"--backend=tpu", "must be one of: cpu"},
+                      Wrong{"--log_level=loud", "must be one of: debug, info, warn, error, off"},
+                      Wrong{"--max_tokens_limit=5", "must not be below --default_max_tokens=256"},
+                      Wrong{"--no_such_flag=1", "not expected"}));
+
+TEST(OptionsTest, WrongAddresses) {
+  for (const char* flag : {"--listen=", "--listen=host", "--listen=:1", "--listen=h:65536",
+                           "--listen=::1:80", "--listen=h:x", "--listen=unix:", "--listen=a:1,b"}) {
+    const CommandLine line = Parse({"--model=m", flag});
+    EXPECT_EQ(line.exit_code, 1) << flag;
+    EXPECT_THAT(line.text, HasSubstr("--listen")) << flag;
+  }
+}
+
+TEST(OptionsTest, ModelIsRequired) {
+  const CommandLine line = Parse({});
+  EXPECT_EQ(line.exit_code, 1);
+  EXPECT_THAT(line.text, HasSubstr("--model"));
+}
+
+TEST(OptionsTest, GivenTwiceIsRefused) {
+  EXPECT_EQ(Parse({"--model=a", "--threads=1", "--threads=2"}).exit_code, 1);
+}
+
+TEST(OptionsTest, HelpIsGroupedAndVersionIsPrinted) {
+  const CommandLine help = Parse({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* group : {"Model:", "Network:", "Compute:", "State:", "Scheduling:", "Requests:",
+                            "Shutdown:", "Logging:"}) {
+    EXPECT_THAT(help.text, HasSubstr(group));
+  }
+  EXPECT_THAT(help.text, HasSubstr("--state_memory SIZE=4GiB"));
+  EXPECT_THAT(Parse({"--version"}).text, HasSubstr("winnow-server "));
+}
+
+}  // namespace
+}  // namespace winnow
