@@ -48,8 +48,8 @@ struct AttentionConfig {
   int64_t head_dim = 0;      // even
   bool qkv_bias = false;
   double rope_theta = 10000;
-  std::optional<int64_t> window_size;      // none: every token is seen
-  std::optional<EvictionConfig> eviction;  // only with window_size >= the router's look-ahead
+  std::optional<int64_t> window_size = std::nullopt;      // none: every token is seen
+  std::optional<EvictionConfig> eviction = std::nullopt;  // only with window_size >= the router's look-ahead
 
   // Tokens a query sees without eviction, itself included: V of kernels/ops/attention.h.
   int64_t span() const {
@@ -73,7 +73,7 @@ struct ModelConfig {
   bool tie_word_embeddings = false;
   std::vector<LayerConfig> layers;
   std::vector<uint32_t> eos_token_ids;  // eos_token_id of config.json: one id, a list, or none
-  std::optional<uint32_t> bos_token_id;
+  std::optional<uint32_t> bos_token_id = std::nullopt;
 
   // What all attention layers share (config.json has one `attn` block); null without such layers.
   const AttentionConfig* attention() const {

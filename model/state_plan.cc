@@ -43,7 +43,10 @@ absl::StatusOr<StatePlan> PlanState(const StateSpec& spec, int64_t budget_bytes,
     return TooSmall(sequence_bytes + plan.slot_bytes + plan.page_bytes, budget_bytes);
   }
   if (spec.grows()) {
-    plan.num_slots = std::clamp<int64_t>(usable / kSlotShare / plan.slot_bytes, 1, max_sequences);
+    // Slots must leave the pages of one sequence of the largest size.
+    const int64_t most_slots = (usable - most_pages * plan.page_bytes) / plan.slot_bytes;
+    plan.num_slots = std::min({std::max<int64_t>(1, usable / kSlotShare / plan.slot_bytes),
+                               most_slots, max_sequences});
     plan.num_pages = (usable - plan.num_slots * plan.slot_bytes) / plan.page_bytes;
   } else {
     plan.num_slots = std::min(usable / sequence_bytes, max_sequences);

@@ -63,7 +63,7 @@ struct StateSpecOptions {
   DType page_dtype = DType::kF32;
   // Longest sequence that page tables of growing kinds can hold; required for them, ignored by
   // bounded kinds.
-  std::optional<int64_t> max_sequence_tokens;
+  std::optional<int64_t> max_sequence_tokens = std::nullopt;
 };
 
 class StateSpec {
