@@ -1,18 +1,34 @@
 // Engine: the one loop thread between the service and the model.
 //
-//   loop: DrainInbox; batch = Plan(now); Launch(batch); Wait(result); Commit(batch, result)
+//   loop: take in new requests; batch = Plan(now); Launch(batch); Wait(result); Commit(batch,
+//   result)
 //
-// Submit, Cancel wake-ups, Stats and Drain may be called from any thread; sinks are called on the
-// loop thread. A step error of code DATA_LOSS means that the device is gone: every request is
-// answered with kError, and the loop ends after calling `on_fatal`. Any other step error fails the
-// step's sequences alone.
+//   Engine engine(&model, {.scheduler = {.num_slots = 64, .num_pages = 10000}});
+//   absl::Status status = engine.Submit(std::make_shared<Request>(spec, sink));
+//
+// All functions may be called from any thread; sinks and on_fatal are called on the loop thread,
+// and may call Submit, Cancel and Stats. The loop sleeps while nothing waits and nothing runs; else
+// it steps, and between two steps it sees cancels, deadlines and a drain. (While anything waits,
+// something runs, so nobody's deadline needs a wake-up of its own.)
+//
+// A step error of code DATA_LOSS means that the device is gone: every request is answered with
+// kError, and the loop ends after calling on_fatal. Any other step error fails the step's sequences
+// alone.
 #ifndef WINNOW_SCHEDULER_ENGINE_H_
 #define WINNOW_SCHEDULER_ENGINE_H_
 
+#include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "model/model.h"
 #include "scheduler/request.h"
@@ -22,14 +38,15 @@ namespace winnow {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
-  std::function<absl::Time()> now = absl::Now;  // tests give a fake clock
+  std::function<absl::Time()> now = absl::Now;  // called on the loop thread; tests give a fake
+  // Every request has been answered by then. Must not destroy the engine.
   std::function<void(const absl::Status&)> on_fatal;
 };
 
 struct EngineStats {
   LoadStats load;
   bool draining = false;
-  uint64_t num_steps = 0;
+  uint64_t num_steps = 0;             // failed ones included
   uint64_t num_prompt_tokens = 0;     // computed
   uint64_t num_generated_tokens = 0;  // sampled
 };
@@ -39,22 +56,65 @@ class Engine {
   // `model` must outlive the engine. The loop starts at once.
   Engine(Model* model, EngineOptions options);
   ~Engine();  // ends all requests with kCancelled and joins the loop
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
 
   // See Scheduler::CheckFits.
-  absl::Status CheckFits(int64_t num_prompt_tokens, int64_t max_tokens) const;
+  absl::Status CheckFits(int64_t num_prompt_tokens, int64_t max_tokens) const {
+    return scheduler_.CheckFits(num_prompt_tokens, max_tokens);
+  }
 
-  // Takes the request in, or refuses it without calling its sink: RESOURCE_EXHAUSTED (queue full),
-  // UNAVAILABLE (draining or ended).
+  // Takes the request in, or refuses it without calling its sink: INVALID_ARGUMENT (fails
+  // CheckFits), RESOURCE_EXHAUSTED (max_waiting requests wait already), UNAVAILABLE (draining or
+  // ended). Decided before it returns.
   absl::Status Submit(std::shared_ptr<Request> request);
 
-  // Cancels a request and wakes the loop.
-  void Cancel(Request& request);
+  // Ends a request within one step with kCancelled, unless it has ended by itself. The sink hears
+  // of it as of every end.
+  void Cancel(Request& request) { request.Cancel(); }
 
   // From now on refuses new requests, ends waiting ones with kError UNAVAILABLE, finishes what
-  // runs; at `deadline` ends the rest with kCancelled. Returns when nothing is left.
+  // runs; at `deadline` (by EngineOptions::now) ends the rest with kCancelled, within one step.
+  // Returns when nothing is left and every sink was told. Called again: the earliest deadline
+  // counts. Not from the loop thread.
   void Drain(absl::Time deadline);
 
+  // How things stood when the last step was planned or committed, new requests included. A request
+  // whose OnFinish was called holds nothing in it.
   EngineStats Stats() const;
+
+ private:
+  void Loop();
+  // Sleeps while there is nothing to do, then moves the inbox into the scheduler and carries out
+  // Drain. False: the engine is being destroyed.
+  bool TakeOrders();
+  std::vector<std::shared_ptr<Request>> TakeInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EnqueueAll(std::vector<std::shared_ptr<Request>> requests);
+  absl::StatusOr<StepResult> RunStep(const StepBatch& batch);
+  // Publishes the load and only then tells the sinks of what ended.
+  void PublishAndDeliver();
+  // Refuses from now on and ends everything, new requests included.
+  void EndAll(FinishReason reason, const absl::Status& error);
+
+  Model* const model_;
+  const EngineOptions options_;
+
+  Scheduler scheduler_;  // loop thread only, but for const data
+
+  mutable std::mutex mu_;
+  std::condition_variable wake_;     // the loop: there is something to do
+  std::condition_variable drained_;  // Drain: nothing is left
+  std::vector<std::shared_ptr<Request>> inbox_ ABSL_GUARDED_BY(mu_);
+  int64_t inbox_prompt_tokens_ ABSL_GUARDED_BY(mu_) = 0;
+  // load.waiting counts what left the inbox and may be in the scheduler's queue: never too few, so
+  // that Submit can decide.
+  EngineStats stats_ ABSL_GUARDED_BY(mu_);
+  bool idle_ ABSL_GUARDED_BY(mu_) = false;   // the loop sleeps and the scheduler is empty
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;  // no more requests: the device is gone
+  bool stop_ ABSL_GUARDED_BY(mu_) = false;   // the destructor's wish
+  std::optional<absl::Time> drain_deadline_ ABSL_GUARDED_BY(mu_);
+
+  std::thread loop_;  // last: everything above exists when it starts
 };
 
 }  // namespace winnow

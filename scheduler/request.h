@@ -15,12 +15,13 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "kernels/ops/sample.h"
+#include "scheduler/reservation.h"
+#include "scheduler/sequence_pages.h"
 
 namespace winnow {
 
-// A sampled token with what was asked about it.
+// A sampled or scored token with what was asked about it.
 struct OutputToken {
   uint32_t token = 0;
   float logprob = 0;  // this, rank and top: if the request wants logprobs
@@ -32,18 +33,23 @@ enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kDeadline, kErro
 
 struct FinishInfo {
   FinishReason reason = FinishReason::kStop;
-  uint32_t num_output_tokens = 0;
-  std::optional<uint32_t> stop_token_id;  // reason kStop
-  absl::Status error;                     // reason kError
+  uint32_t num_output_tokens = 0;                        // a stop token included
+  std::optional<uint32_t> stop_token_id = std::nullopt;  // reason kStop
+  absl::Status error;                                    // reason kError
+  // Arrival to admission, admission to the prompt's end, from there to the end; a part that was not
+  // reached is zero, one that was cut off ends with the request.
   absl::Duration queue_time, prefill_time, decode_time;
-  std::vector<int32_t>
-      kept_counts;  // per StateSpec kept list, at the end (empty if never computed)
+  // Per StateSpec kept list, at the end; empty if nothing was computed.
+  std::vector<int32_t> kept_counts;
 };
 
-// Where a request's results go. Called on the engine thread only, in this order: OnPromptComputed,
-// OnPromptLogprobs (in pieces as they are computed; these may also precede OnPromptComputed),
-// OnToken, and exactly once, last, OnFinish. A request that ends before its prompt is computed gets
-// OnFinish alone. Must not block.
+// Where a request's results go. Called on the engine thread only, in this order:
+//   OnPromptLogprobs*   if asked for: in pieces as they are computed, consecutive from position 1
+//   OnPromptComputed
+//   OnToken*
+//   OnFinish            exactly once, last, whatever happens
+// A request that ends before its prompt is computed gets no OnPromptComputed and no OnToken.
+// Must not block. May call Engine::Submit, Cancel and Stats.
 class OutputSink {
  public:
   virtual ~OutputSink() = default;
@@ -58,26 +64,27 @@ struct RequestSpec {
   std::string id;
   std::vector<uint32_t> prompt;  // not empty; ids below the vocabulary's size
   SamplingParams sampling;
-  uint32_t max_tokens = 0;                  // 0: compute the prompt only
-  std::vector<uint32_t> stop_token_ids;     // end-of-text tokens included, unless ignored
-  std::optional<uint32_t> logprobs;         // alternatives per output token
-  std::optional<uint32_t> prompt_logprobs;  // alternatives per prompt token
-  int32_t priority = 0;                     // higher first
+  uint32_t max_tokens = 0;                          // 0: compute the prompt only
+  std::vector<uint32_t> stop_token_ids;             // end-of-text tokens included, unless ignored
+  std::optional<uint32_t> logprobs = std::nullopt;  // alternatives per output token
+  std::optional<uint32_t> prompt_logprobs = std::nullopt;  // alternatives per prompt token
+  int32_t priority = 0;                                    // higher first
   absl::Time deadline = absl::InfiniteFuture();
-  absl::Time arrival;
+  absl::Time arrival;  // when the service got it: the queue time counts from here
 };
 
 enum class RequestState : uint8_t { kWaiting, kRunning, kFinished };
 
-// What a running request holds of the pools; see scheduler.h.
+// What a running request holds of the pools; a waiting or finished one holds nothing.
 struct SequenceResources {
-  int32_t slot = 0;
-  int64_t pages_reserved = 0;               // upper bound taken at admission
-  std::vector<std::vector<int32_t>> pages;  // [page list][i], in step with StateSpec::lists()
+  Reservation slots;
+  int32_t slot = kScratchSlot;
+  SequencePages pages;
 };
 
 class Request {
  public:
+  // REQUIRES: the prompt is not empty and `sink` is not null.
   Request(RequestSpec spec, std::shared_ptr<OutputSink> sink);
 
   const RequestSpec& spec() const { return spec_; }
@@ -89,8 +96,8 @@ class Request {
 
   // ---- Engine thread only ----
   RequestState state() const { return state_; }
-  // The one place where the state changes. Legal: kWaiting -> kRunning, kWaiting -> kFinished,
-  // kRunning -> kFinished; CHECKs.
+  // The one place where the state changes. CHECKs that it is `from` and that the edge is legal:
+  // kWaiting -> kRunning, kWaiting -> kFinished, kRunning -> kFinished.
   void Transition(RequestState from, RequestState to);
 
   // Prompt and output so far. num_computed of them are in the sequence's state; a step computes
@@ -102,11 +109,13 @@ class Request {
   uint32_t num_output() const { return static_cast<uint32_t>(num_known() - num_prompt()); }
   bool prompt_computed() const { return num_computed >= num_prompt(); }
 
+  int64_t max_output = 0;  // max_tokens, or what the longest sequence leaves; by the scheduler
   SequenceResources resources;
-  std::vector<int32_t> kept_counts;  // per kept list, after the last step
-  uint64_t last_step = 0;            // step in which it was last served
-  uint64_t order = 0;                // arrival order, given by the scheduler
-  absl::Time admitted, prompt_done;
+  std::vector<int32_t> kept_counts;  // per kept list, after the last step; empty before the first
+  uint64_t last_step = 0;            // in which it was last served; or the one before its admission
+  uint64_t order = 0;                // of arrival, given by the scheduler
+  std::optional<absl::Time> admitted, prompt_done;
+  FinishInfo finish;  // kFinished: for the sink
 
  private:
   const RequestSpec spec_;

@@ -1,90 +1,157 @@
 // Scheduler: decides what each step computes. Single-threaded, no locks, no clock of its own, never
 // sees a tensor.
 //
-//   Enqueue(request) ...                       from the engine's inbox
-//   batch = Plan(now)                          admits, provides pages, fills the step; may be empty
-//   Commit(batch, result, now)                 advances, finishes, returns resources
+//   Enqueue(request) ...                 from the engine's inbox
+//   batch = Plan(now)                    ends, admits, provides pages, fills the step; may be empty
+//   Commit(batch, result, now)           advances, finishes, returns resources
+//   Deliver()                            tells the sinks of those that ended
 //
 // Rules.
 // - Admission: by priority, then arrival, strictly in that order: the first that does not fit waits
-// and so do all behind it. Admission
-//   takes a slot and reserves the upper bound of pages for prompt + max_tokens, so an admitted
-//   request always gets its pages and is never thrown out.
+//   and so do all behind it. Admission takes a slot and reserves the upper bound of pages for what
+//   can be computed of prompt + max_tokens, so an admitted request always gets its pages and is
+//   never thrown out. Whatever was enqueued fits into empty pools: while anything waits, something
+//   runs, and an empty plan means that nothing is left.
 // - There is no prefill phase and no decode phase: a request has num_known tokens and num_computed
-// tokens, and a step computes some
-//   of the difference.
+//   tokens, and a step computes some of the difference. The last token that a request may have is
+//   sampled but never computed.
 // - A step holds at most max_step_tokens tokens. Prompts are cut at absolute multiples of
-// prompt_piece; a step takes one whole
-//   piece of a sequence or none of it. So each token's arithmetic depends on its own sequence and
-//   position alone.
-// - Generating sequences take turns, longest-waiting first, up to the budget less what is kept free
-// for prompts: the first prompt's next
-//   piece, in every step if that is at most half of the budget, else in every second step.
-// - Commit is the only place where resources return; cancel, deadline and error pass through it (or
-// through Finish of a waiting request).
+//   prompt_piece; a step takes one whole piece of a sequence or none of it. So each token's
+//   arithmetic depends on its own sequence and position alone. Who is served when: turns.h.
+// - A request ends in Commit (stop token, length, error) or, cancelled or late, at the start of the
+//   next Plan; in one private function, Finish, which is the only place where resources return.
+//   No step is in flight then.
 #ifndef WINNOW_SCHEDULER_SCHEDULER_H_
 #define WINNOW_SCHEDULER_SCHEDULER_H_
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "model/state_spec.h"
 #include "model/step.h"
 #include "scheduler/page_pool.h"
 #include "scheduler/request.h"
 #include "scheduler/slot_pool.h"
+#include "scheduler/turns.h"
+#include "scheduler/waiting_queue.h"
 
 namespace winnow {
 
 struct SchedulerOptions {
-  int64_t num_slots = 0;  // usable ones, scratch excluded
+  int64_t num_slots = 0;  // usable ones, scratch excluded; >= 1
   int64_t num_pages = 0;
   int64_t max_step_tokens = 512;  // >= 1
   int64_t prompt_piece = 256;     // >= 1; lowered to max_step_tokens
-  int64_t max_waiting = 1024;     // requests
+  int64_t max_waiting = 1024;     // requests; >= 1
+  // Longest sequence, prompt and output together: a request ends with kLength there. None: only
+  // what StateSpec::max_sequence_tokens says of growing kinds.
+  std::optional<int64_t> max_sequence_tokens;
 };
 
 // What the pools and queues hold now: integers for GetLoad and metrics.
 struct LoadStats {
   int64_t running = 0, waiting = 0, waiting_prompt_tokens = 0;
   int64_t slots_used = 0, slots_reserved = 0, slots_total = 0;
+  // used: pages that hold something; reserved: the sum of the upper bounds of what was admitted.
   int64_t pages_used = 0, pages_reserved = 0, pages_total = 0;
 };
 
-// Internals are the implementer's to choose; the public interface is what the engine and the tests
-// use.
+// What was done since the start.
+struct WorkTotals {
+  uint64_t num_steps = 0;             // committed, failed ones included
+  uint64_t num_prompt_tokens = 0;     // computed
+  uint64_t num_generated_tokens = 0;  // sampled
+};
+
 class Scheduler {
  public:
+  // `spec` is copied. REQUIRES: options in range.
   Scheduler(const StateSpec& spec, const SchedulerOptions& options);
-  ~Scheduler();
 
   // Whether a request of this size can ever be served: INVALID_ARGUMENT with value and limit if
   // not. Thread-safe (const data only).
   absl::Status CheckFits(int64_t num_prompt_tokens, int64_t max_tokens) const;
 
-  // Takes a waiting request in. RESOURCE_EXHAUSTED when max_waiting requests wait already (the
-  // request is not taken and its sink not called).
+  // Takes a waiting request in. RESOURCE_EXHAUSTED when max_waiting requests wait already,
+  // INVALID_ARGUMENT when it fails CheckFits: then it is not taken and its sink not called.
   absl::Status Enqueue(std::shared_ptr<Request> request);
 
-  // Ends waiting requests that are cancelled or late, admits, and plans the next step. REQUIRES:
-  // the last plan was committed or was empty.
+  // Ends what is cancelled or late, admits, and plans the next step. Empty when nothing is left.
+  // REQUIRES: the last plan was committed or was empty.
   StepBatch Plan(absl::Time now);
 
-  // Takes in the outcome of the planned step; `status` not OK: the step failed and its sequences
-  // end with kError.
+  // Takes in the outcome of the planned step. An error means that the step failed: its sequences
+  // end with kError. Calls the sinks, but for OnFinish. REQUIRES: `batch` is the last plan.
   void Commit(const StepBatch& batch, const absl::StatusOr<StepResult>& result, absl::Time now);
 
-  // Ends every request with the given reason (waiting ones only, or all).
+  // Calls OnFinish of what ended since the last call. Apart from Plan and Commit so that the engine
+  // can publish its load in between: whoever sees a request end finds its resources returned.
+  void Deliver();
+
+  // Ends every request with the given reason (waiting ones only, or all). REQUIRES: no step is in
+  // flight.
   void FinishWaiting(FinishReason reason, const absl::Status& error, absl::Time now);
   void FinishAll(FinishReason reason, const absl::Status& error, absl::Time now);
 
-  bool idle() const;  // nothing waiting, nothing running
+  bool idle() const { return waiting_.empty() && running_.empty(); }
   LoadStats load() const;
-  // Rebuilds every invariant from scratch and CHECKs it; for tests.
+  const WorkTotals& totals() const { return totals_; }
+  int64_t prompt_piece() const { return turns_.prompt_piece(); }
+
+  // Rebuilds every invariant from scratch and CHECKs it; for tests. Valid between any two calls.
   void CheckInvariants() const;
+
+ private:
+  // What the model said about one sequence of a step.
+  struct SequenceResult {
+    int64_t num_tokens = 0;
+    absl::Span<const LogitsRow> asked;
+    absl::Span<const RowResult> rows;  // parallel to asked
+    absl::Span<const int32_t> kept_counts;
+  };
+
+  int64_t MaxOutput(int64_t num_prompt_tokens, int64_t max_tokens) const;
+  int64_t MaxPages(int64_t num_prompt_tokens, int64_t max_output) const;
+
+  // Plan.
+  void FinishEnded(absl::Time now);
+  void Admit(absl::Time now);
+  bool TakeResources(Request& request);
+  void AddSequence(const Turn& turn, StepBatch* batch);
+  void AddLogitsRows(const Request& request, int64_t position, StepBatch* batch) const;
+
+  // Commit.
+  void CommitSequence(Request& request, const SequenceResult& result, absl::Time now);
+  void Advance(Request& request, const SequenceResult& result);
+  void DeliverRows(Request& request, const SequenceResult& result, absl::Time now);
+  void AppendToken(Request& request, const RowResult& row, absl::Time now);
+
+  void Finish(Request& request, FinishReason reason, absl::Time now);
+  void FinishWithError(Request& request, const absl::Status& error, absl::Time now);
+  void RemoveFinished();  // from running_ to ended_
+
+  void CheckRunning(const Request& request) const;
+  int64_t CheckPages(const Request& request, std::vector<bool>* seen) const;
+
+  const StateSpec spec_;
+  const SchedulerOptions options_;
+  const std::optional<int64_t> max_sequence_tokens_;  // the least of options and spec
+
+  SlotPool slots_;
+  PagePool pages_;
+  Turns turns_;
+  WaitingQueue waiting_;
+  std::vector<std::shared_ptr<Request>> running_;
+  std::vector<Turn> planned_;  // the step in flight, in the order of its sequences
+  std::vector<std::shared_ptr<Request>> ended_;  // for Deliver
+  uint64_t next_order_ = 0;
+  WorkTotals totals_;
 };
 
 }  // namespace winnow

@@ -1,0 +1,155 @@
+#include "scheduler/engine.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/check.h"
+
+namespace winnow {
+
+Engine::Engine(Model* model, EngineOptions options)
+    : model_(model),
+      options_(std::move(options)),
+      scheduler_(model->state_spec(), options_.scheduler),
+      stats_{.load = scheduler_.load()},
+      loop_([this] { Loop(); }) {}
+
+Engine::~Engine() {
+  {
+    const std::lock_guard<std::mutex> lock(mu_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  loop_.join();
+}
+
+// ---- Any thread ----
+
+absl::Status Engine::Submit(std::shared_ptr<Request> request) {
+  const absl::Status fits = CheckFits(request->num_prompt(), request->spec().max_tokens);
+  if (!fits.ok()) return fits;
+  {
+    const std::lock_guard<std::mutex> lock(mu_);
+    if (ended_) return absl::UnavailableError("the engine has ended");
+    if (drain_deadline_.has_value()) return absl::UnavailableError("the server is shutting down");
+    const int64_t waiting = stats_.load.waiting + static_cast<int64_t>(inbox_.size());
+    if (waiting >= options_.scheduler.max_waiting) {
+      return absl::ResourceExhaustedError(absl::StrCat(waiting, " requests wait already, at most ",
+                                                       options_.scheduler.max_waiting, " may"));
+    }
+    inbox_prompt_tokens_ += request->num_prompt();
+    inbox_.push_back(std::move(request));
+  }
+  wake_.notify_one();
+  return absl::OkStatus();
+}
+
+void Engine::Drain(absl::Time deadline) {
+  std::unique_lock<std::mutex> lock(mu_);
+  drain_deadline_ = std::min(deadline, drain_deadline_.value_or(absl::InfiniteFuture()));
+  drained_.wait(lock, [this] { return idle_ && inbox_.empty(); });
+}
+
+EngineStats Engine::Stats() const {
+  const std::lock_guard<std::mutex> lock(mu_);
+  EngineStats stats = stats_;
+  stats.load.waiting += static_cast<int64_t>(inbox_.size());
+  stats.load.waiting_prompt_tokens += inbox_prompt_tokens_;
+  stats.draining = drain_deadline_.has_value();
+  return stats;
+}
+
+// ---- The loop thread ----
+
+void Engine::Loop() {
+  absl::Status fatal;
+  while (fatal.ok() && TakeOrders()) {
+    const StepBatch batch = scheduler_.Plan(options_.now());
+    PublishAndDeliver();
+    if (batch.empty()) continue;
+    const absl::StatusOr<StepResult> result = RunStep(batch);
+    scheduler_.Commit(batch, result, options_.now());
+    PublishAndDeliver();
+    if (absl::IsDataLoss(result.status())) fatal = result.status();
+  }
+  if (fatal.ok()) return EndAll(FinishReason::kCancelled, absl::OkStatus());
+  EndAll(FinishReason::kError,
+         absl::InternalError(absl::StrCat("the device is lost: ", fatal.message())));
+  if (options_.on_fatal) options_.on_fatal(fatal);
+}
+
+bool Engine::TakeOrders() {
+  std::vector<std::shared_ptr<Request>> requests;
+  std::optional<absl::Time> drain_deadline;
+  {
+    std::unique_lock<std::mutex> lock(mu_);
+    idle_ = scheduler_.idle();
+    if (idle_ && inbox_.empty()) drained_.notify_all();
+    wake_.wait(lock, [this] { return !idle_ || !inbox_.empty() || stop_; });
+    idle_ = false;
+    if (stop_) return false;
+    requests = TakeInbox();
+    drain_deadline = drain_deadline_;
+  }
+  EnqueueAll(std::move(requests));
+  if (drain_deadline.has_value()) {
+    const absl::Time now = options_.now();
+    scheduler_.FinishWaiting(FinishReason::kError,
+                             absl::UnavailableError("the server is shutting down"), now);
+    if (now >= *drain_deadline) scheduler_.FinishAll(FinishReason::kCancelled, {}, now);
+  }
+  return true;
+}
+
+std::vector<std::shared_ptr<Request>> Engine::TakeInbox() {
+  stats_.load.waiting += static_cast<int64_t>(inbox_.size());
+  stats_.load.waiting_prompt_tokens += std::exchange(inbox_prompt_tokens_, 0);
+  return std::exchange(inbox_, {});
+}
+
+void Engine::EnqueueAll(std::vector<std::shared_ptr<Request>> requests) {
+  for (std::shared_ptr<Request>& request : requests) {
+    const absl::Status status = scheduler_.Enqueue(std::move(request));
+    WINNOW_CHECK(status.ok()) << "Submit took what the scheduler refuses: " << status;
+  }
+}
+
+absl::StatusOr<StepResult> Engine::RunStep(const StepBatch& batch) {
+  absl::Status status = model_->Launch(batch);
+  if (!status.ok()) return status;
+  StepResult result;
+  status = model_->Wait(&result);
+  if (!status.ok()) return status;
+  return result;
+}
+
+void Engine::PublishAndDeliver() {
+  {
+    const std::lock_guard<std::mutex> lock(mu_);
+    const WorkTotals& totals = scheduler_.totals();
+    stats_.load = scheduler_.load();
+    stats_.num_steps = totals.num_steps;
+    stats_.num_prompt_tokens = totals.num_prompt_tokens;
+    stats_.num_generated_tokens = totals.num_generated_tokens;
+  }
+  scheduler_.Deliver();
+}
+
+void Engine::EndAll(FinishReason reason, const absl::Status& error) {
+  std::vector<std::shared_ptr<Request>> requests;
+  {
+    const std::lock_guard<std::mutex> lock(mu_);
+    ended_ = true;
+    requests = TakeInbox();
+  }
+  EnqueueAll(std::move(requests));
+  scheduler_.FinishAll(reason, error, options_.now());
+  PublishAndDeliver();
+  {
+    const std::lock_guard<std::mutex> lock(mu_);
+    idle_ = true;
+  }
+  drained_.notify_all();
+}
+
+}  // namespace winnow

@@ -1,0 +1,58 @@
+#include "scheduler/sequence_pages.h"
+
+#include <algorithm>
+
+#include "kernels/check.h"
+
+namespace winnow {
+namespace {
+
+int64_t KeptOf(const PageList& list, absl::Span<const int32_t> kept) {
+  if (list.kind != PageListKind::kKept) return 0;
+  return kept.empty() ? 0 : kept[list.kept_index];
+}
+
+}  // namespace
+
+void SequencePages::Provide(const StateSpec& spec, PagePool& pool, int32_t slot, int64_t before,
+                            int64_t after, absl::Span<const int32_t> kept,
+                            std::vector<PageTableEdit>* edits) {
+  lists_.resize(spec.lists().size());
+  for (size_t l = 0; l < lists_.size(); ++l) {
+    const PageList& list = spec.lists()[l];
+    List& own = lists_[l];
+    const int64_t needed = spec.PagesFor(list, before, after, KeptOf(list, kept));
+    WINNOW_CHECK(needed <= list.max_pages) << needed << " pages in list " << l;
+    for (int64_t i = static_cast<int64_t>(own.pages.size()); i < needed; ++i) {
+      own.pages.push_back(pool.Take(reservation_));
+      edits->push_back({slot, list.first_entry + i, own.pages.back()});
+    }
+    for (int64_t i = needed; i < own.num_entries; ++i) {
+      edits->push_back({slot, list.first_entry + i, kScratchPage});
+    }
+    own.num_entries = needed;
+  }
+}
+
+void SequencePages::ReturnUnused(const StateSpec& spec, PagePool& pool, int64_t computed,
+                                 absl::Span<const int32_t> kept) {
+  for (size_t l = 0; l < lists_.size(); ++l) {
+    const PageList& list = spec.lists()[l];
+    std::vector<int32_t>& pages = lists_[l].pages;
+    const int64_t needed = spec.PagesFor(list, computed, computed, KeptOf(list, kept));
+    while (static_cast<int64_t>(pages.size()) > needed) {
+      pool.Return(pages.back(), reservation_);
+      pages.pop_back();
+    }
+  }
+}
+
+void SequencePages::ReturnAll(PagePool& pool) {
+  for (List& list : lists_) {
+    for (const int32_t page : list.pages) pool.Return(page, reservation_);
+  }
+  lists_.clear();
+  pool.Unreserve(reservation_);
+}
+
+}  // namespace winnow
