@@ -1,0 +1,265 @@
+#include "server/generate_call.h"
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "kernels/check.h"
+#include "server/errors.h"
+#include "server/grpc_status.h"
+#include "server/random_ids.h"
+#include "server/validate.h"
+#include "spdlog/spdlog.h"
+
+namespace winnow {
+namespace {
+
+absl::Time Deadline(const grpc::CallbackServerContext& context) {
+  const std::chrono::system_clock::time_point deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
+  return absl::FromChrono(deadline);
+}
+
+// What the engine refuses, in the service's terms.
+absl::Status ForClient(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return InvalidField("prompt", status.message());
+    case absl::StatusCode::kResourceExhausted:
+      return QueueFull(status.message());
+    case absl::StatusCode::kUnavailable:
+      return Draining();
+    default:
+      return status;
+  }
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<v1::GenerateResponse>* GenerateCall::Start(
+    ServiceContext* service, grpc::CallbackServerContext* context,
+    const v1::GenerateRequest* request) {
+  std::shared_ptr<GenerateCall> call(new GenerateCall(service, context, request));
+  call->self_ = call;
+  call->Begin();
+  return call.get();  // OnDone does not come before gRPC has it
+}
+
+GenerateCall::GenerateCall(ServiceContext* service, grpc::CallbackServerContext* context,
+                           const v1::GenerateRequest* request)
+    : service_(service),
+      context_(context),
+      message_in_(request),
+      buffer_(service->stream_buffer_tokens) {}
+
+void GenerateCall::Begin() {
+  spec_.arrival = absl::Now();
+  spec_.deadline = Deadline(*context_);
+  spec_.id = message_in_->request_id().empty() ? RandomRequestId() : message_in_->request_id();
+  if (absl::Status status = Validate(); !status.ok()) return End(status);
+  if (message_in_->has_token_ids()) {
+    const auto& ids = message_in_->token_ids().ids();
+    spec_.prompt.assign(ids.begin(), ids.end());
+    return Submit();
+  }
+  // Tokenizing takes a second for some ten MiB: too long for gRPC's threads.
+  if (!service_->text_queue->TryPost([self = shared_from_this()] { self->TokenizeAndSubmit(); },
+                                     service_->max_waiting_texts)) {
+    End(QueueFull(absl::StrCat(service_->max_waiting_texts, " texts wait to be tokenized")));
+  }
+}
+
+absl::Status GenerateCall::Validate() {
+  const RequestLimits& limits = service_->limits;
+  for (const absl::Status& status :
+       {ValidateRequestId(message_in_->request_id()), ValidateModel(message_in_->model(), limits),
+        ValidatePrompt(*message_in_, limits)}) {
+    if (!status.ok()) return status;
+  }
+  auto sampling = ValidateSampling(message_in_->sampling(), RandomSeed(), limits);
+  if (!sampling.ok()) return sampling.status();
+  auto stop = ValidateStop(message_in_->stop(), limits);
+  if (!stop.ok()) return stop.status();
+  auto output = ValidateOutput(message_in_->output(), limits);
+  if (!output.ok()) return output.status();
+
+  spec_.sampling = *sampling;
+  spec_.max_tokens = stop->max_tokens;
+  spec_.stop_token_ids = std::move(stop->stop_token_ids);
+  spec_.logprobs = output->logprobs;
+  spec_.prompt_logprobs = output->prompt_logprobs;
+  spec_.priority = message_in_->priority();
+  facts_.output = *output;
+  return absl::OkStatus();
+}
+
+void GenerateCall::TokenizeAndSubmit() {
+  auto ids = service_->tokenizer->Encode(message_in_->text(), /*add_special_tokens=*/true);
+  if (!ids.ok()) return End(InvalidField("text", ids.status().message()));
+  if (ids->empty()) return End(InvalidField("text", "has no tokens"));
+  spec_.prompt = *std::move(ids);
+  Submit();
+}
+
+void GenerateCall::Submit() {
+  absl::Status status = CheckLength();
+  if (status.ok()) status = SubmitToEngine();
+  if (!status.ok()) return End(status);
+  Advance();
+}
+
+absl::Status GenerateCall::CheckLength() {
+  const int64_t num_prompt = static_cast<int64_t>(spec_.prompt.size());
+  const absl::StatusOr<uint32_t> max_tokens =
+      ValidateLength(num_prompt, spec_.max_tokens, facts_.output, service_->limits);
+  if (!max_tokens.ok()) return max_tokens.status();
+  spec_.max_tokens = *max_tokens;
+  return ForClient(service_->engine->CheckFits(num_prompt, *max_tokens));
+}
+
+absl::Status GenerateCall::SubmitToEngine() {
+  facts_.request_id = spec_.id;
+  facts_.model = service_->limits.model_name;
+  facts_.num_prompt_tokens = static_cast<uint32_t>(spec_.prompt.size());
+  facts_.seed = spec_.sampling.seed;
+  facts_.kept_heads = &service_->kept_heads;
+  builder_.emplace(facts_, facts_.output.text ? service_->tokenizer : nullptr);
+  auto request = std::make_shared<Request>(std::move(spec_), shared_from_this());
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (abort_.has_value()) return *abort_;
+    request_ = request;
+  }
+  return ForClient(service_->engine->Submit(std::move(request)));
+}
+
+void GenerateCall::Advance() {
+  std::optional<absl::Status> abort;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    abort = abort_;
+    if (!abort.has_value() && builder_->empty() && !builder_->ended()) {
+      if (!buffer_.ready()) {
+        owned_ = false;
+        return;
+      }
+      builder_->Add(buffer_.Take());
+    }
+  }
+  if (abort.has_value()) return End(*abort);
+  WriteNext();
+}
+
+void GenerateCall::WriteNext() {
+  if (builder_->empty()) return End(builder_->status());  // ended before its prompt was computed
+  builder_->Next(&message_out_);
+  if (!builder_->empty() || !builder_->ended()) return StartWrite(&message_out_);
+  const absl::Status status = builder_->status();
+  Log(status);
+  StartWriteAndFinish(&message_out_, grpc::WriteOptions(), ToGrpcStatus(status, context_));
+}
+
+void GenerateCall::End(const absl::Status& status) {
+  Log(status);
+  Finish(ToGrpcStatus(status, context_));
+}
+
+void GenerateCall::OnWriteDone(bool ok) {
+  if (!ok) Abort(WhyCancelled());
+  Advance();
+}
+
+void GenerateCall::OnCancel() {
+  Abort(WhyCancelled());
+  bool owner = false;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    owner = TakeIfIdle();
+  }
+  if (owner) Advance();
+}
+
+void GenerateCall::OnDone() {
+  std::shared_ptr<Request> request;  // outlives the lock: it may be the last to hold this
+  const std::shared_ptr<GenerateCall> self = std::move(self_);
+  std::lock_guard<std::mutex> lock(mu_);
+  request = std::move(request_);
+}
+
+void GenerateCall::Abort(absl::Status status) {
+  std::shared_ptr<Request> request;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (abort_.has_value()) return;
+    abort_ = std::move(status);
+    request = request_;
+  }
+  if (request != nullptr) service_->engine->Cancel(*request);
+}
+
+absl::Status GenerateCall::WhyCancelled() const {
+  if (absl::Now() >= Deadline(*context_)) {
+    return absl::DeadlineExceededError("the deadline has passed");
+  }
+  return absl::CancelledError("the client has cancelled the call or gone away");
+}
+
+bool GenerateCall::TakeIfIdle() { return !std::exchange(owned_, true); }
+
+template <typename Change>
+void GenerateCall::AddOutput(Change change) {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (abort_.has_value()) return;
+    change();
+    if (!abort_.has_value() && !buffer_.ready()) return;
+    if (!TakeIfIdle()) return;
+  }
+  service_->delivery_queue->Post([self = shared_from_this()] { self->Advance(); });
+}
+
+void GenerateCall::OnPromptComputed() {
+  AddOutput([&] { buffer_.AddPromptComputed(); });
+}
+
+void GenerateCall::OnPromptLogprobs(int64_t first_position, std::vector<OutputToken> logprobs) {
+  AddOutput([&] { buffer_.AddPromptLogprobs(first_position, std::move(logprobs)); });
+}
+
+void GenerateCall::OnToken(OutputToken token) {
+  AddOutput([&] {
+    if (buffer_.AddToken(std::move(token))) return;
+    abort_ = ReaderTooSlow(service_->stream_buffer_tokens);
+    if (request_ != nullptr) request_->Cancel();  // on the engine's own thread: it needs no waking
+  });
+}
+
+void GenerateCall::OnFinish(FinishInfo info) {
+  AddOutput([&] { buffer_.AddFinish(std::move(info)); });
+}
+
+void GenerateCall::Log(const absl::Status& status) const {
+  const auto code = absl::StatusCodeToString(status.code());
+  if (!builder_.has_value()) {
+    spdlog::info("request refused: {}: {}", code, absl::CEscape(status.message()));
+    return;
+  }
+  const std::optional<FinishInfo>& finish = builder_->finish();
+  if (!finish.has_value()) {
+    spdlog::info("request {} ended: {}, {} prompt tokens", facts_.request_id, code,
+                 facts_.num_prompt_tokens);
+    return;
+  }
+  spdlog::info(
+      "request {} ended: {}, {} prompt tokens, {} output tokens, queued {:.3f} s, prompt "
+      "{:.3f} s, output {:.3f} s",
+      facts_.request_id, code, facts_.num_prompt_tokens, finish->num_output_tokens,
+      absl::ToDoubleSeconds(finish->queue_time), absl::ToDoubleSeconds(finish->prefill_time),
+      absl::ToDoubleSeconds(finish->decode_time));
+}
+
+}  // namespace winnow

@@ -1,0 +1,94 @@
+// GenerateCall: one Generate stream, from its request to its status.
+//
+// Three parties meet here: gRPC's threads (reactions), the engine's thread (OutputSink) and the
+// service's queues. The engine only adds to a buffer under `mu_`. Messages are built and written by
+// one owner at a time: whoever finds the call idle takes it (TakeIfIdle) and keeps it until nothing
+// is left to write; while a write is in flight, gRPC has it. So there is one write in flight,
+// Finish comes exactly once, and no lock is held when gRPC is called.
+//
+// A call owns itself from Start to OnDone; the engine's request holds it too, as its sink, for at
+// most a step longer.
+#ifndef WINNOW_SERVER_GENERATE_CALL_H_
+#define WINNOW_SERVER_GENERATE_CALL_H_
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/server_callback.h"
+#include "proto/winnow/v1/generation.pb.h"
+#include "scheduler/request.h"
+#include "server/output_buffer.h"
+#include "server/response_builder.h"
+#include "server/service_context.h"
+
+namespace winnow {
+
+class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
+                           public OutputSink,
+                           public std::enable_shared_from_this<GenerateCall> {
+ public:
+  // To be returned from the service's method. All arguments outlive the call.
+  static grpc::ServerWriteReactor<v1::GenerateResponse>* Start(ServiceContext* service,
+                                                               grpc::CallbackServerContext* context,
+                                                               const v1::GenerateRequest* request);
+
+  // Reactions of gRPC.
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  // OutputSink, on the engine's thread.
+  void OnPromptComputed() override;
+  void OnPromptLogprobs(int64_t first_position, std::vector<OutputToken> logprobs) override;
+  void OnToken(OutputToken token) override;
+  void OnFinish(FinishInfo info) override;
+
+ private:
+  GenerateCall(ServiceContext* service, grpc::CallbackServerContext* context,
+               const v1::GenerateRequest* request);
+
+  // By the owner, in this order.
+  void Begin();
+  absl::Status Validate();
+  void TokenizeAndSubmit();
+  void Submit();
+  absl::Status CheckLength();
+  absl::Status SubmitToEngine();
+  void Advance();
+  void WriteNext();
+  void End(const absl::Status& status);
+  void Log(const absl::Status& status) const;
+
+  bool TakeIfIdle();  // REQUIRES mu_ held
+  // Lets `change` edit the buffer, then has the delivery queue write if nobody does already.
+  template <typename Change>
+  void AddOutput(Change change);
+  // Stops the request; whoever owns the call next ends it with `status`. REQUIRES mu_ not held.
+  void Abort(absl::Status status);
+  absl::Status WhyCancelled() const;
+
+  ServiceContext* const service_;
+  grpc::CallbackServerContext* const context_;
+  const v1::GenerateRequest* const message_in_;
+  std::shared_ptr<GenerateCall> self_;  // until OnDone
+
+  // The owner's.
+  RequestSpec spec_;  // until it is submitted
+  StreamFacts facts_;
+  std::optional<ResponseBuilder> builder_;  // from submission on
+  v1::GenerateResponse message_out_;        // of the write in flight
+
+  std::mutex mu_;
+  OutputBuffer buffer_;                // guarded by mu_
+  std::shared_ptr<Request> request_;   // guarded by mu_; null before submission and after OnDone
+  std::optional<absl::Status> abort_;  // guarded by mu_
+  bool owned_ = true;                  // guarded by mu_; for good once the call has ended
+};
+
+}  // namespace winnow
+
+#endif  // WINNOW_SERVER_GENERATE_CALL_H_

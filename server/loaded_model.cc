@@ -1,0 +1,124 @@
+#include "server/loaded_model.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "model/config.h"
+#include "model/hybrid_model.h"
+#include "server/generation_config.h"
+#include "server/sequence_limit.h"
+#include "spdlog/spdlog.h"
+
+namespace winnow {
+namespace {
+
+StateSpecOptions SpecOptions(const Options& options) {
+  StateSpecOptions spec_options;
+  spec_options.page_tokens = options.page_tokens;
+  spec_options.max_sequence_tokens = options.max_sequence_tokens;
+  return spec_options;
+}
+
+// The state's layout; for kinds that grow with the text, with a length limit that the memory allows
+// if none was given.
+absl::StatusOr<StateSpec> MakeSpec(const ModelConfig& config, const Options& options) {
+  StateSpecOptions spec_options = SpecOptions(options);
+  if (!GrowsWithLength(config) || options.max_sequence_tokens.has_value()) {
+    return StateSpec::Create(config, spec_options);
+  }
+  const auto limit =
+      ChooseSequenceLimit(config, spec_options, options.state_memory_bytes, options.max_sequences);
+  if (!limit.ok()) return limit.status();
+  spdlog::info("no --max_sequence_tokens given: {} tokens, chosen from --state_memory", *limit);
+  spec_options.max_sequence_tokens = *limit;
+  return StateSpec::Create(config, spec_options);
+}
+
+absl::Status LoadTokenizer(const std::string& directory, LoadedModel* loaded) {
+  auto tokenizer = Tokenizer::Load((std::filesystem::path(directory) / "tokenizer.json").string());
+  if (absl::IsNotFound(tokenizer.status())) {
+    spdlog::info("no tokenizer.json: prompts and answers are token ids");
+    return absl::OkStatus();
+  }
+  if (!tokenizer.ok()) return tokenizer.status();
+  loaded->tokenizer = *std::move(tokenizer);
+  return absl::OkStatus();
+}
+
+absl::Status MakeModel(const ModelConfig& config, const Options& options, LoadedModel* loaded) {
+  const absl::StatusOr<StateSpec> spec = MakeSpec(config, options);
+  if (!spec.ok()) return spec.status();
+  const absl::StatusOr<StatePlan> plan =
+      PlanState(*spec, options.state_memory_bytes, options.max_sequences);
+  if (!plan.ok()) {
+    return absl::Status(plan.status().code(),
+                        absl::StrCat("--state_memory is too small: ", plan.status().message()));
+  }
+  loaded->served.plan = *plan;
+  for (const auto line : absl::StrSplit(DescribePlan(*spec, *plan), '\n')) {
+    spdlog::info("{}", std::string(line));
+  }
+  auto backend = cpu::CpuBackend::Create(static_cast<int>(options.threads));
+  if (!backend.ok()) return backend.status();
+  loaded->backend = *std::move(backend);
+  spdlog::info("backend {}: {}", loaded->backend->name(), loaded->backend->description());
+  ModelLimits limits;
+  limits.max_step_tokens = options.max_step_tokens;
+  limits.max_step_sequences = std::min(options.max_step_tokens, plan->num_slots);
+  limits.num_slots = plan->num_slots;
+  limits.num_pages = plan->num_pages;
+  auto model =
+      HybridModel::Create(config, loaded->weights.get(), loaded->backend.get(), *spec, limits);
+  if (!model.ok()) return model.status();
+  loaded->model = *std::move(model);
+  loaded->served.info = DescribeModel(config, *spec, *plan);
+  return absl::OkStatus();
+}
+
+void CompleteInfo(const Options& options, const std::vector<uint32_t>& eos_token_ids,
+                  LoadedModel* loaded) {
+  v1::GetModelInfoResponse& info = loaded->served.info;
+  info.set_name(options.model_name);
+  info.set_backend(std::string(loaded->backend->name()));
+  info.set_num_parameters(loaded->weights->num_parameters);
+  info.set_weight_bytes(loaded->weights->size_bytes);
+  info.set_has_tokenizer(loaded->tokenizer != nullptr);
+  info.mutable_eos_token_ids()->Assign(eos_token_ids.begin(), eos_token_ids.end());
+  if (!info.has_max_sequence_tokens() && options.max_sequence_tokens.has_value()) {
+    info.set_max_sequence_tokens(*options.max_sequence_tokens);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Options& options) {
+  const std::filesystem::path directory = options.model;
+  spdlog::info("loading {}", options.model);
+  const auto config = LoadModelConfig((directory / "config.json").string());
+  if (!config.ok()) return config.status();
+  const auto eos_token_ids = EosTokenIds(options.model, *config);
+  if (!eos_token_ids.ok()) return eos_token_ids.status();
+
+  auto loaded = std::make_unique<LoadedModel>();
+  if (absl::Status status = LoadTokenizer(options.model, loaded.get()); !status.ok()) return status;
+  auto weights = Weights::Load(options.model, *config);
+  if (!weights.ok()) return weights.status();
+  loaded->weights = *std::move(weights);
+  spdlog::info("{}: {} layers, {:.1f} million parameters, {:.1f} MiB of weights",
+               config->model_type, config->layers.size(), loaded->weights->num_parameters / 1e6,
+               loaded->weights->size_bytes / 0x1p20);
+  if (absl::Status status = MakeModel(*config, options, loaded.get()); !status.ok()) return status;
+  CompleteInfo(options, *eos_token_ids, loaded.get());
+  loaded->served.model = loaded->model.get();
+  loaded->served.tokenizer = loaded->tokenizer.get();
+  return loaded;
+}
+
+}  // namespace winnow

@@ -1,0 +1,27 @@
+#include "server/served_model.h"
+
+#include <string>
+
+namespace winnow {
+
+v1::GetModelInfoResponse DescribeModel(const ModelConfig& config, const StateSpec& spec,
+                                       const StatePlan& plan) {
+  v1::GetModelInfoResponse info;
+  info.set_model_type(config.model_type);
+  info.set_vocab_size(config.vocab_size);
+  info.set_slot_bytes_per_sequence(plan.slot_bytes);
+  info.set_page_bytes(plan.page_bytes);
+  if (const auto max_pages = spec.MaxPages(); max_pages.has_value()) {
+    info.set_max_pages_per_sequence(*max_pages);
+  }
+  info.set_max_concurrent_sequences(plan.sequences_for_sure);
+  for (const LayerConfig& layer : config.layers) info.add_layer_kinds(std::string(layer.kind()));
+  if (spec.grows()) info.set_max_sequence_tokens(*spec.max_sequence_tokens());
+  info.set_state_layout(spec.fingerprint());
+  info.set_kv_bytes_per_token(spec.kv_bytes_per_token());
+  info.set_num_layers(config.layers.size());
+  info.set_page_tokens(spec.page_tokens());
+  return info;
+}
+
+}  // namespace winnow

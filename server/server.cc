@@ -1,0 +1,93 @@
+#include "server/server.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+
+namespace winnow {
+namespace {
+
+constexpr int kTextThreads = 2;
+
+EngineOptions MakeEngineOptions(const Options& options, const StatePlan& plan,
+                                std::function<void(const absl::Status&)> on_fatal) {
+  EngineOptions engine;
+  engine.scheduler.num_slots = plan.num_slots;
+  engine.scheduler.num_pages = plan.num_pages;
+  engine.scheduler.max_step_tokens = options.max_step_tokens;
+  engine.scheduler.prompt_piece = options.prompt_piece;
+  engine.scheduler.max_waiting = options.max_waiting;
+  engine.on_fatal = std::move(on_fatal);
+  return engine;
+}
+
+RequestLimits MakeLimits(const Options& options, const v1::GetModelInfoResponse& info) {
+  RequestLimits limits;
+  limits.model_name = info.name();
+  limits.vocab_size = info.vocab_size();
+  limits.has_tokenizer = info.has_tokenizer();
+  limits.eos_token_ids.assign(info.eos_token_ids().begin(), info.eos_token_ids().end());
+  limits.default_max_tokens = static_cast<uint32_t>(options.default_max_tokens);
+  if (options.max_tokens_limit.has_value()) {
+    limits.max_tokens_limit = static_cast<uint32_t>(*options.max_tokens_limit);
+  }
+  if (info.has_max_sequence_tokens()) {
+    limits.max_sequence_tokens = static_cast<int64_t>(info.max_sequence_tokens());
+  }
+  limits.max_prompt_logprobs = options.max_prompt_logprobs;
+  return limits;
+}
+
+std::vector<KeptHead> KeptHeads(const StateSpec& spec) {
+  std::vector<KeptHead> heads(spec.num_kept_lists());
+  for (const PageList& list : spec.lists()) {
+    if (list.kind != PageListKind::kKept) continue;
+    heads[list.kept_index] = {static_cast<uint32_t>(list.layer),
+                              static_cast<uint32_t>(list.kv_head)};
+  }
+  return heads;
+}
+
+}  // namespace
+
+Server::Server(const Options& options, const ServedModel& served,
+               std::function<void(const absl::Status&)> on_fatal)
+    : text_queue_("winnow-text", kTextThreads),
+      delivery_queue_("winnow-deliver", 1),
+      engine_(std::make_unique<Engine>(
+          served.model, MakeEngineOptions(options, served.plan, std::move(on_fatal)))),
+      service_(&context_) {
+  context_.info = served.info;
+  context_.limits = MakeLimits(options, served.info);
+  context_.kept_heads = KeptHeads(served.model->state_spec());
+  context_.stream_buffer_tokens = options.stream_buffer_tokens;
+  context_.max_waiting_texts = static_cast<size_t>(options.max_waiting);
+  context_.tokenizer = served.tokenizer;
+  context_.engine = engine_.get();
+  context_.text_queue = &text_queue_;
+  context_.delivery_queue = &delivery_queue_;
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    const Options& options, const ServedModel& served,
+    std::function<void(const absl::Status&)> on_fatal) {
+  std::unique_ptr<Server> server(new Server(options, served, std::move(on_fatal)));
+  auto grpc = GrpcServer::Start(
+      {options.listen, options.max_message_bytes, options.max_connection_age}, &server->service_);
+  if (!grpc.ok()) return grpc.status();
+  server->grpc_ = *std::move(grpc);
+  return server;
+}
+
+Server::~Server() = default;
+
+void Server::AnnounceShutdown() {
+  context_.shutting_down = true;
+  grpc_->SetNotServing();
+}
+
+void Server::Drain(absl::Time deadline) { engine_->Drain(deadline); }
+
+void Server::Close(absl::Time deadline) { grpc_->Shutdown(deadline); }
+
+}  // namespace winnow

@@ -1,0 +1,67 @@
+// Server: a served model behind its sockets: engine, service, health, and the orderly end.
+//
+//   auto server = Server::Start(options, loaded->served, on_fatal);
+//   ...
+//   (*server)->AnnounceShutdown();                    // NOT_SERVING; calls are still taken
+//   (*server)->Drain(absl::Now() + timeout);          // new and queued calls are refused, running
+//   ones finish
+//   (*server)->Close(absl::Now() + grace);            // sockets close once clients have what is
+//   theirs
+//
+// Thread-safe after Start.
+#ifndef WINNOW_SERVER_SERVER_H_
+#define WINNOW_SERVER_SERVER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "scheduler/engine.h"
+#include "server/generation_service.h"
+#include "server/grpc_server.h"
+#include "server/options.h"
+#include "server/served_model.h"
+#include "server/service_context.h"
+#include "server/work_queue.h"
+
+namespace winnow {
+
+class Server {
+ public:
+  // Listens and serves from here on. `on_fatal` is called, on the engine's thread, when the device
+  // is lost: by then every request is answered, and no other will be served. What `served` refers
+  // to must outlive this. UNAVAILABLE: an address is taken.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const Options& options, const ServedModel& served,
+      std::function<void(const absl::Status&)> on_fatal);
+  ~Server();  // cancels what still runs
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  const std::vector<std::string>& addresses() const { return grpc_->addresses(); }
+  EngineStats Stats() const { return engine_->Stats(); }
+
+  void AnnounceShutdown();
+  // May be called again, from another thread, with an earlier deadline.
+  void Drain(absl::Time deadline);
+  void Close(absl::Time deadline);
+
+ private:
+  Server(const Options& options, const ServedModel& served,
+         std::function<void(const absl::Status&)> on_fatal);
+
+  // Later ones use earlier ones.
+  WorkQueue text_queue_;
+  WorkQueue delivery_queue_;
+  std::unique_ptr<Engine> engine_;
+  ServiceContext context_;
+  GenerationService service_;
+  std::unique_ptr<GrpcServer> grpc_;
+};
+
+}  // namespace winnow
+
+#endif  // WINNOW_SERVER_SERVER_H_
