@@ -21,6 +21,12 @@ v1::GetModelInfoResponse DescribeModel(const ModelConfig& config, const StateSpe
   info.set_kv_bytes_per_token(spec.kv_bytes_per_token());
   info.set_num_layers(config.layers.size());
   info.set_page_tokens(spec.page_tokens());
+  if (const AttentionConfig* attention = config.attention(); attention != nullptr) {
+    if (attention->window_size.has_value()) info.set_window_tokens(*attention->window_size);
+    if (attention->eviction.has_value()) {
+      info.set_kept_tokens_per_head(attention->eviction->buffer_size);
+    }
+  }
   return info;
 }
 
