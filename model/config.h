@@ -48,8 +48,9 @@ struct AttentionConfig {
   int64_t head_dim = 0;      // even
   bool qkv_bias = false;
   double rope_theta = 10000;
-  std::optional<int64_t> window_size = std::nullopt;      // none: every token is seen
-  std::optional<EvictionConfig> eviction = std::nullopt;  // only with window_size >= the router's look-ahead
+  std::optional<int64_t> window_size = std::nullopt;  // none: every token is seen
+  std::optional<EvictionConfig> eviction =
+      std::nullopt;  // only with window_size >= the router's look-ahead
 
   // Tokens a query sees without eviction, itself included: V of kernels/ops/attention.h.
   int64_t span() const {

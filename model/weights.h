@@ -1,12 +1,14 @@
 // Weights: a model's parameters, immutable after load, shared by reference.
 //
-// Matrices stay in the checkpoint's format (BF16, F16 or F32) in the memory-mapped files; vectors
-// (norms, biases, convolution taps, decays) and the router's convolutions are copied to float32,
-// the latter repacked as kernels/ops/attention.h asks. Layers are held by kind: GatedDeltaWeights
-// or AttentionWeights, in step with ModelConfig::layers.
+// Matrices stay in the checkpoint's format (BF16, F16 or F32) in the memory-mapped files, so
+// loading takes as long as reading the headers; one whose place in the file is not aligned to its
+// elements is copied. Vectors (norms, biases, convolution taps, decays) and the router's
+// convolutions are copied to float32, the latter repacked as kernels/ops/attention.h asks. Layers
+// are held by kind: GatedDeltaWeights or AttentionWeights, in step with ModelConfig::layers.
 #ifndef WINNOW_MODEL_WEIGHTS_H_
 #define WINNOW_MODEL_WEIGHTS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,8 +19,8 @@
 #include "absl/status/statusor.h"
 #include "kernels/ops/attention.h"
 #include "kernels/weight_matrix.h"
+#include "model/checkpoint_files.h"
 #include "model/config.h"
-#include "model/safetensors.h"
 
 namespace winnow {
 
@@ -54,9 +56,12 @@ struct LayerWeights {
 class Weights {
  public:
   // Maps model.safetensors, or the shards that model.safetensors.index.json names, in `directory`.
-  // Every tensor that the config calls for must be there with its shape, and no other, except
-  // `model.l1_lambda` and `model.num_kept`, which the published training code leaves behind. Errors
-  // name the tensor (INVALID_ARGUMENT, NOT_FOUND).
+  // Every tensor that the config calls for must be there with its shape, in BF16, F16 or F32, and
+  // no other, except `model.l1_lambda` and `model.num_kept`, which the published training code
+  // leaves behind. A tensor that is the same as another one (lm_head.weight when tied; the router
+  // of all but the first layer when routing_shared is "all") may be left out; if it is there, its
+  // bytes must be equal. NaN and infinity are refused in everything that is copied to float32;
+  // matrices are not scanned. Errors name the tensor (INVALID_ARGUMENT, NOT_FOUND).
   static absl::StatusOr<std::unique_ptr<const Weights>> Load(const std::string& directory,
                                                              const ModelConfig& config);
 
@@ -65,13 +70,15 @@ class Weights {
   const float* final_norm = nullptr;  // [M]
   std::vector<LayerWeights> layers;
 
-  int64_t num_parameters = 0;  // of the checkpoint, tied ones once
-  int64_t size_bytes = 0;      // in memory, converted copies included
+  int64_t num_parameters = 0;  // of the checkpoint, shared ones once
+  int64_t size_bytes = 0;      // of matrices and float32 copies, as a step reads them
 
  private:
   friend class WeightsBuilder;
-  std::vector<SafetensorsFile> files_;               // mapped memory of the matrices
-  std::vector<std::unique_ptr<float[]>> converted_;  // float32 copies
+
+  CheckpointFiles files_;                                     // mapped memory of the matrices
+  std::vector<std::unique_ptr<float[]>> converted_;           // float32 copies
+  std::vector<std::unique_ptr<std::byte[]>> aligned_copies_;  // matrices that lay misaligned
 };
 
 }  // namespace winnow
