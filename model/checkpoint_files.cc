@@ -14,8 +14,6 @@ namespace winnow {
 namespace {
 
 constexpr int64_t kMaxIndexBytes = 100'000'000;
-constexpr char kSingleFile[] = "model.safetensors";
-constexpr char kIndexFile[] = "model.safetensors.index.json";
 
 using WeightMap = std::map<std::string, std::string>;
 
@@ -75,16 +73,17 @@ absl::StatusOr<WeightMap> ParseCheckpointIndex(std::string_view text) {
 }
 
 absl::StatusOr<CheckpointFiles> CheckpointFiles::Open(const std::string& directory) {
-  const std::string single = absl::StrCat(directory, "/", kSingleFile);
-  const std::string index = absl::StrCat(directory, "/", kIndexFile);
+  const std::string single = absl::StrCat(directory, "/", kCheckpointFile);
+  const std::string index = absl::StrCat(directory, "/", kCheckpointIndexFile);
   const bool sharded = Exists(index);
   if (sharded && Exists(single)) {
-    return absl::InvalidArgumentError(absl::StrCat(directory, ": has both ", kSingleFile, " and ",
-                                                   kIndexFile, "; remove the stale one"));
+    return absl::InvalidArgumentError(absl::StrCat(directory, ": has both ", kCheckpointFile,
+                                                   " and ", kCheckpointIndexFile,
+                                                   "; remove the stale one"));
   }
   CheckpointFiles checkpoint;
   WeightMap weight_map;
-  std::set<std::string> shards = {kSingleFile};
+  std::set<std::string> shards = {kCheckpointFile};
   if (sharded) {
     const absl::StatusOr<std::string> text = ReadFile(index, kMaxIndexBytes);
     if (!text.ok()) return text.status();

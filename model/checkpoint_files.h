@@ -16,6 +16,9 @@
 
 namespace winnow {
 
+inline constexpr char kCheckpointFile[] = "model.safetensors";
+inline constexpr char kCheckpointIndexFile[] = "model.safetensors.index.json";
+
 // Owns the mappings that the entries point into. Movable; immutable and thread-safe otherwise.
 class CheckpointFiles {
  public:
