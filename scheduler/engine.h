@@ -40,7 +40,7 @@ struct EngineOptions {
   SchedulerOptions scheduler;
   std::function<absl::Time()> now = absl::Now;  // called on the loop thread; tests give a fake
   // Every request has been answered by then. Must not destroy the engine.
-  std::function<void(const absl::Status&)> on_fatal;
+  std::function<void(const absl::Status&)> on_fatal = nullptr;
 };
 
 struct EngineStats {

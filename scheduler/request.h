@@ -62,15 +62,15 @@ class OutputSink {
 
 struct RequestSpec {
   std::string id;
-  std::vector<uint32_t> prompt;  // not empty; ids below the vocabulary's size
-  SamplingParams sampling;
-  uint32_t max_tokens = 0;                          // 0: compute the prompt only
-  std::vector<uint32_t> stop_token_ids;             // end-of-text tokens included, unless ignored
-  std::optional<uint32_t> logprobs = std::nullopt;  // alternatives per output token
+  std::vector<uint32_t> prompt = {};  // not empty; ids below the vocabulary's size
+  SamplingParams sampling = {};
+  uint32_t max_tokens = 0;                                 // 0: compute the prompt only
+  std::vector<uint32_t> stop_token_ids = {};               // end-of-text tokens too, unless ignored
+  std::optional<uint32_t> logprobs = std::nullopt;         // alternatives per output token
   std::optional<uint32_t> prompt_logprobs = std::nullopt;  // alternatives per prompt token
   int32_t priority = 0;                                    // higher first
   absl::Time deadline = absl::InfiniteFuture();
-  absl::Time arrival;  // when the service got it: the queue time counts from here
+  absl::Time arrival = {};  // when the service got it: the queue time counts from here
 };
 
 enum class RequestState : uint8_t { kWaiting, kRunning, kFinished };

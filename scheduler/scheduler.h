@@ -51,7 +51,7 @@ struct SchedulerOptions {
   int64_t max_waiting = 1024;     // requests; >= 1
   // Longest sequence, prompt and output together: a request ends with kLength there. None: only
   // what StateSpec::max_sequence_tokens says of growing kinds.
-  std::optional<int64_t> max_sequence_tokens;
+  std::optional<int64_t> max_sequence_tokens = std::nullopt;
 };
 
 // What the pools and queues hold now: integers for GetLoad and metrics.

@@ -1,0 +1,330 @@
+// Storms of random requests through the Scheduler and a FakeModel that distrusts it: random sizes,
+// priorities, cancels, deadlines, faults, failed steps, budgets, pieces, page sizes and pools.
+// After every call the scheduler's invariants are rebuilt from scratch; the storm checks what is
+// promised to the outside.
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/testing/fake_model.h"
+#include "scheduler/testing/recording_sink.h"
+#include "scheduler/testing/specs.h"
+
+namespace winnow {
+namespace {
+
+struct StormOptions {
+  TestLayers layers;
+  int64_t page_tokens = 4;
+  SchedulerOptions scheduler;
+  FakeModelOptions fake;
+  int64_t longest = 300;  // tokens of a sequence, at most
+  int num_requests = 100;
+  double cancel_rate = 0;    // per step: somebody is cancelled
+  double deadline_rate = 0;  // of requests
+  uint64_t seed = 0;
+};
+
+class Storm {
+ public:
+  explicit Storm(const StormOptions& options)
+      : options_(options),
+        spec_(MakeTestSpec(options.layers, options.page_tokens, options.longest)),
+        model_(spec_, options.scheduler, options.fake),
+        scheduler_(spec_, options.scheduler),
+        random_(options.seed) {}
+
+  void Run() {
+    int submitted = 0;
+    while (submitted < options_.num_requests || !scheduler_.idle()) {
+      while (submitted < options_.num_requests && Chance(0.4)) {
+        Submit();
+        ++submitted;
+      }
+      if (Chance(options_.cancel_rate) && !live_.empty()) {
+        live_[random_() % live_.size()].request->Cancel();
+      }
+      Step();
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+    ExpectEmpty();
+  }
+
+  int num_ended() const { return num_ended_; }
+
+ private:
+  struct Live {
+    std::shared_ptr<Request> request;
+    std::shared_ptr<RecordingSink> sink;
+    bool was_waiting = true;   // after the last plan
+    bool step_failed = false;  // a step with it in it
+  };
+
+  bool Chance(double p) { return std::uniform_real_distribution<double>()(random_) < p; }
+
+  RequestSpec RandomSpec() {
+    RequestSpec spec;
+    spec.id = std::to_string(next_id_++);
+    const int64_t longest = options_.longest;
+    // Mostly short ones, and lengths at the edges of pieces.
+    int64_t num_prompt = 1 + random_() % (Chance(0.7) ? std::min<int64_t>(longest, 30) : longest);
+    if (Chance(0.2)) num_prompt = scheduler_.prompt_piece() * (1 + random_() % 3);
+    num_prompt = std::min(num_prompt, longest);
+    for (int64_t i = 0; i < num_prompt; ++i) {
+      spec.prompt.push_back(random_() % options_.fake.vocab_size);
+    }
+    const int64_t room = longest - num_prompt;
+    spec.max_tokens = static_cast<uint32_t>(random_() % (std::min<int64_t>(room, 60) + 1));
+    spec.sampling.seed = random_();
+    for (int i = random_() % 3; i > 0; --i) {
+      spec.stop_token_ids.push_back(random_() % options_.fake.vocab_size);
+    }
+    if (Chance(0.3)) spec.logprobs = random_() % 4;
+    if (Chance(0.3)) spec.prompt_logprobs = random_() % 4;
+    spec.priority = static_cast<int32_t>(random_() % 4) - 1;
+    spec.arrival = now_;
+    if (Chance(options_.deadline_rate)) spec.deadline = now_ + absl::Seconds(random_() % 200);
+    return spec;
+  }
+
+  void Submit() {
+    Live live;
+    live.sink = std::make_shared<RecordingSink>();
+    live.request = std::make_shared<Request>(RandomSpec(), live.sink);
+    const bool fits =
+        scheduler_.CheckFits(live.request->num_prompt(), live.request->spec().max_tokens).ok();
+    const bool full = scheduler_.load().waiting == options_.scheduler.max_waiting;
+    const absl::Status status = scheduler_.Enqueue(live.request);
+    ASSERT_EQ(status.code(), !fits  ? absl::StatusCode::kInvalidArgument
+                             : full ? absl::StatusCode::kResourceExhausted
+                                    : absl::StatusCode::kOk);
+    if (status.ok()) live_.push_back(live);
+    scheduler_.CheckInvariants();
+  }
+
+  void Step() {
+    now_ += absl::Seconds(1);
+    const StepBatch batch = scheduler_.Plan(now_);
+    scheduler_.CheckInvariants();
+    scheduler_.Deliver();
+    CollectEnded();
+    if (batch.empty()) {
+      ASSERT_TRUE(scheduler_.idle()) << "nothing planned though something is left";
+      return;
+    }
+    ++step_;
+    CheckPlan(batch);
+    StepResult result;
+    absl::Status status = model_.Launch(batch);
+    if (status.ok()) status = model_.Wait(&result);
+    if (!status.ok()) MarkFailed(batch);
+    using Outcome = absl::StatusOr<StepResult>;
+    const Outcome outcome = status.ok() ? Outcome(std::move(result)) : Outcome(status);
+    scheduler_.Commit(batch, outcome, now_);
+    scheduler_.CheckInvariants();
+    scheduler_.Deliver();
+    CollectEnded();
+    model_.forget_batches();
+  }
+
+  void CheckPlan(const StepBatch& batch) {
+    const std::set<int32_t> served(batch.slots.begin(), batch.slots.end());
+    const Request* first_waiting = nullptr;
+    for (const Live& live : live_) {
+      const Request& r = *live.request;
+      ASSERT_FALSE(r.cancelled()) << "cancelled, but still there";
+      ASSERT_GT(r.spec().deadline, now_) << "late, but still there";
+      if (r.state() == RequestState::kWaiting) {
+        if (first_waiting == nullptr || Before(r, *first_waiting)) first_waiting = &r;
+      } else {
+        CheckTurn(r, served.count(r.resources.slot) == 1);
+      }
+    }
+    for (Live& live : live_) {
+      const bool waiting = live.request->state() == RequestState::kWaiting;
+      const bool just_admitted = live.was_waiting && !waiting;
+      if (just_admitted && first_waiting != nullptr) {
+        ASSERT_TRUE(Before(*live.request, *first_waiting)) << "overtook who stands before it";
+      }
+      live.was_waiting = waiting;
+    }
+    if (first_waiting != nullptr) {
+      const LoadStats load = scheduler_.load();
+      const int64_t output = std::max<int64_t>(0, first_waiting->max_output - 1);
+      const int64_t needs = spec_.MaxPages(first_waiting->num_prompt() + output);
+      ASSERT_TRUE(load.slots_reserved == load.slots_total ||
+                  load.pages_reserved + needs > load.pages_total)
+          << "the first in the queue would have fitted";
+    }
+  }
+
+  static bool Before(const Request& a, const Request& b) {
+    return std::make_pair(-a.spec().priority, a.order) <
+           std::make_pair(-b.spec().priority, b.order);
+  }
+
+  // The bounds of turns.h.
+  void CheckTurn(const Request& request, bool served) {
+    ASSERT_EQ(served, request.last_step == step_);
+    const int64_t r = options_.scheduler.num_slots;
+    const int64_t half = (options_.scheduler.max_step_tokens + 1) / 2;
+    const int64_t bound = request.prompt_computed() ? 2 * ((r + half - 1) / half) : 2 * r;
+    ASSERT_LT(static_cast<int64_t>(step_ - request.last_step), bound)
+        << "request " << request.spec().id << " starves";
+  }
+
+  void MarkFailed(const StepBatch& batch) {
+    const std::set<int32_t> slots(batch.slots.begin(), batch.slots.end());
+    for (Live& live : live_) {
+      live.step_failed = live.request->state() == RequestState::kRunning &&
+                         slots.count(live.request->resources.slot) == 1;
+    }
+  }
+
+  void CollectEnded() {
+    for (Live& live : live_) {
+      const bool ended = live.sink->finish.has_value();
+      ASSERT_EQ(ended, live.request->state() == RequestState::kFinished);
+      if (ended) CheckAnswer(live);
+      ASSERT_TRUE(ended || !live.step_failed) << "a failed step's request goes on";
+    }
+    live_.erase(std::remove_if(live_.begin(), live_.end(),
+                               [](const Live& live) { return live.sink->finish.has_value(); }),
+                live_.end());
+  }
+
+  void CheckAnswer(const Live& live) {
+    ++num_ended_;
+    const RequestSpec& spec = live.request->spec();
+    const FinishInfo& finish = *live.sink->finish;
+    const FakeAnswer alone = model_.Predict(spec);
+    bool whole = true;
+    switch (finish.reason) {
+      case FinishReason::kStop:
+        ASSERT_EQ(finish.stop_token_id, live.sink->tokens.back().token);
+        [[fallthrough]];
+      case FinishReason::kLength:
+        ASSERT_EQ(finish.reason, alone.reason) << spec.id;
+        break;
+      case FinishReason::kCancelled:
+        ASSERT_TRUE(live.request->cancelled());
+        whole = false;
+        break;
+      case FinishReason::kDeadline:
+        ASSERT_LE(spec.deadline, now_);
+        whole = false;
+        break;
+      case FinishReason::kError:
+        ASSERT_EQ(finish.error.code(), absl::StatusCode::kInternal);
+        ASSERT_NE(finish.error.message().find("request " + spec.id), std::string::npos);
+        ASSERT_TRUE(live.step_failed || alone.reason == FinishReason::kError);
+        whole = !live.step_failed;
+        break;
+    }
+    ExpectSame(live.sink->tokens, alone.tokens, whole);
+    // The prompt is scored in the steps that compute it; a fault hides the last step's scores.
+    ExpectSame(live.sink->prompt_logprobs, alone.prompt_logprobs,
+               whole && finish.reason != FinishReason::kError);
+  }
+
+  static void ExpectSame(const std::vector<OutputToken>& got, const std::vector<OutputToken>& alone,
+                         bool whole) {
+    ASSERT_LE(got.size(), alone.size());
+    ASSERT_TRUE(!whole || got.size() == alone.size()) << got.size() << " of " << alone.size();
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(got[i].token, alone[i].token);
+      ASSERT_EQ(got[i].logprob, alone[i].logprob);
+      ASSERT_EQ(got[i].rank, alone[i].rank);
+      ASSERT_EQ(got[i].top.size(), alone[i].top.size());
+    }
+  }
+
+  void ExpectEmpty() {
+    const LoadStats load = scheduler_.load();
+    EXPECT_EQ(load.running + load.waiting + load.waiting_prompt_tokens, 0);
+    EXPECT_EQ(load.slots_used + load.slots_reserved, 0);
+    EXPECT_EQ(load.pages_used + load.pages_reserved, 0);
+    EXPECT_TRUE(live_.empty());
+  }
+
+  const StormOptions options_;
+  const StateSpec spec_;
+  FakeModel model_;
+  Scheduler scheduler_;
+  std::mt19937_64 random_;
+  std::vector<Live> live_;
+  absl::Time now_ = absl::UnixEpoch();
+  uint64_t step_ = 0;
+  int next_id_ = 0;
+  int num_ended_ = 0;
+};
+
+StormOptions RandomStorm(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto upto = [&](int64_t n) { return 1 + static_cast<int64_t>(random() % n); };
+  StormOptions o;
+  o.seed = seed;
+  o.layers = {.gated_delta = random() % 2 == 0,
+              .window = random() % 3 == 0 ? 0 : upto(20),
+              .buffer = random() % 3 == 0 ? 0 : upto(24),
+              .full = random() % 3 == 0};
+  o.page_tokens = upto(9);
+  o.longest = random() % 2 == 0 ? upto(60) : upto(500);
+  o.scheduler.num_slots = upto(8);
+  o.scheduler.max_step_tokens = random() % 3 == 0 ? upto(4) : upto(600);
+  o.scheduler.prompt_piece = random() % 3 == 0 ? upto(8) : upto(256);
+  o.scheduler.max_waiting = random() % 2 == 0 ? upto(5) : 1000;
+  if (random() % 4 == 0) o.scheduler.max_sequence_tokens = upto(o.longest);
+  // From less than some requests need to more than all need together.
+  const StateSpec spec = MakeTestSpec(o.layers, o.page_tokens, o.longest);
+  o.scheduler.num_pages = random() % (spec.MaxPages(o.longest) * (o.scheduler.num_slots + 1) + 1);
+  o.fake.seed = random();
+  o.fake.fault_rate = random() % 2 == 0 ? 0 : 0.01;
+  o.fake.failed_step_rate = random() % 2 == 0 ? 0 : 0.02;
+  o.fake.fewer_kept_rate = random() % 2 == 0 ? 0 : 0.2;
+  o.cancel_rate = random() % 2 == 0 ? 0 : 0.1;
+  o.deadline_rate = random() % 2 == 0 ? 0 : 0.2;
+  return o;
+}
+
+TEST(SchedulerRandomTest, StormsOfRandomRequests) {
+  int num_ended = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Storm storm(RandomStorm(seed));
+    storm.Run();
+    if (HasFatalFailure()) return;
+    num_ended += storm.num_ended();
+  }
+  EXPECT_GT(num_ended, 3000) << "too few requests were taken for this to say much";
+}
+
+// Every small budget with every small piece: nobody starves, all answers are as alone.
+TEST(SchedulerRandomTest, SmallBudgetsAndPieces) {
+  for (int64_t budget = 1; budget <= 7; ++budget) {
+    for (int64_t piece = 1; piece <= budget; ++piece) {
+      SCOPED_TRACE(testing::Message() << "budget " << budget << ", piece " << piece);
+      StormOptions o;
+      o.layers = {.window = 5, .buffer = 6};
+      o.page_tokens = 3;
+      o.longest = 40;
+      o.num_requests = 30;
+      o.scheduler = {
+          .num_slots = 6, .num_pages = 60, .max_step_tokens = budget, .prompt_piece = piece};
+      o.seed = 100 * budget + piece;
+      Storm storm(o);
+      storm.Run();
+      if (HasFatalFailure()) return;
+      EXPECT_EQ(storm.num_ended(), 30);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace winnow

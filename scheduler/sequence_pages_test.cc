@@ -1,0 +1,155 @@
+#include "scheduler/sequence_pages.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "scheduler/testing/specs.h"
+
+namespace winnow {
+namespace {
+
+// A page table as the device would have it.
+using Table = std::vector<int32_t>;
+
+void Apply(const std::vector<PageTableEdit>& edits, int32_t slot, Table* table) {
+  for (const PageTableEdit& edit : edits) {
+    ASSERT_EQ(edit.slot, slot);
+    ASSERT_LT(static_cast<size_t>(edit.entry), table->size());
+    (*table)[edit.entry] = edit.page;
+  }
+}
+
+TEST(SequencePagesTest, RingGrowsToItsWindowAndThenStays) {
+  const StateSpec spec = MakeTestSpec({.window = 10}, /*page_tokens=*/4);
+  PagePool pool(100);
+  SequencePages pages;
+  ASSERT_TRUE(pages.Reserve(pool, spec.MaxPages(50)));
+  EXPECT_EQ(pool.reserved(), 6);  // 2 heads, ceil(10 / 4) each
+  std::vector<PageTableEdit> edits;
+  pages.Provide(spec, pool, 1, 0, 5, {}, &edits);
+  EXPECT_EQ(edits.size(), 4u);
+  EXPECT_EQ(pool.used(), 4);
+  edits.clear();
+  pages.Provide(spec, pool, 1, 5, 8, {}, &edits);
+  EXPECT_TRUE(edits.empty());
+  pages.Provide(spec, pool, 1, 8, 9, {}, &edits);
+  EXPECT_EQ(edits.size(), 2u);
+  edits.clear();
+  pages.Provide(spec, pool, 1, 9, 49, {}, &edits);
+  EXPECT_TRUE(edits.empty());
+  pages.ReturnUnused(spec, pool, 49, {});
+  EXPECT_EQ(pool.used(), 6);
+  pages.ReturnAll(pool);
+  EXPECT_EQ(pool.used(), 0);
+  EXPECT_EQ(pool.reserved(), 0);
+}
+
+TEST(SequencePagesTest, KeptListTakesTheWorstCaseAndReturnsTheRest) {
+  // Span 5 (window 4), buffer 8, pages of 2: ring 3 pages and kept 4 pages per head at most.
+  const StateSpec spec = MakeTestSpec({.window = 0, .buffer = 8}, /*page_tokens=*/2);
+  const PageList* kept_list = nullptr;
+  for (const PageList& list : spec.lists()) {
+    if (list.kind == PageListKind::kKept) kept_list = &list;
+  }
+  ASSERT_NE(kept_list, nullptr);
+  const int64_t span = kept_list->span;
+  PagePool pool(100);
+  SequencePages pages;
+  ASSERT_TRUE(pages.Reserve(pool, *spec.MaxPages()));
+  std::vector<PageTableEdit> edits;
+  Table table(spec.table_entries(), kScratchPage);
+  // 20 departures: room for the whole buffer.
+  pages.Provide(spec, pool, 3, 0, span + 20, {}, &edits);
+  Apply(edits, 3, &table);
+  const size_t l = kept_list - spec.lists().data();
+  EXPECT_EQ(pages.list(l).size(), 4u);
+  // 3 were kept: two pages stay.
+  std::vector<int32_t> kept(spec.num_kept_lists(), 3);
+  pages.ReturnUnused(spec, pool, span + 20, kept);
+  EXPECT_EQ(pages.list(l).size(), 2u);
+  EXPECT_NE(table[kept_list->first_entry + 2], kScratchPage) << "stale until the next step's edits";
+  // One more departure fits into the second page; entries 2 and 3 are cleared.
+  edits.clear();
+  pages.Provide(spec, pool, 3, span + 20, span + 21, kept, &edits);
+  Apply(edits, 3, &table);
+  EXPECT_EQ(table[kept_list->first_entry + 1], pages.list(l)[1]);
+  EXPECT_EQ(table[kept_list->first_entry + 2], kScratchPage);
+  EXPECT_EQ(table[kept_list->first_entry + 3], kScratchPage);
+  edits.clear();
+  pages.Provide(spec, pool, 3, span + 20, span + 21, kept, &edits);
+  EXPECT_TRUE(edits.empty()) << "cleared once";
+  pages.ReturnAll(pool);
+}
+
+// Many sequences in one tight pool: after each step's edits a device's table names exactly the
+// pages that the sequence holds, and no page is named by two.
+TEST(SequencePagesTest, TablesNeverNameAPageOfSomebodyElse) {
+  const StateSpec spec = MakeTestSpec({.window = 6, .buffer = 9, .full = true}, 3);
+  constexpr int64_t kLongest = 60;
+  constexpr int32_t kSequences = 5;
+  PagePool pool(kSequences * spec.MaxPages(kLongest));
+  struct Sequence {
+    SequencePages pages;
+    int64_t computed = 0;
+    std::vector<int32_t> kept;
+    Table table;
+  };
+  std::vector<Sequence> sequences(kSequences);
+  const auto begin = [&](Sequence& s) {
+    s.computed = 0;
+    s.kept.assign(spec.num_kept_lists(), 0);
+    s.table.assign(spec.table_entries(), kScratchPage);
+    ASSERT_TRUE(s.pages.Reserve(pool, spec.MaxPages(kLongest)));
+  };
+  for (Sequence& s : sequences) begin(s);
+  std::mt19937 random(20260104);
+  for (int step = 0; step < 10000; ++step) {
+    const int32_t slot = 1 + random() % kSequences;
+    Sequence& s = sequences[slot - 1];
+    const int64_t after = std::min<int64_t>(kLongest, s.computed + 1 + random() % 12);
+    if (after == s.computed || random() % 20 == 0) {
+      s.pages.ReturnAll(pool);
+      begin(s);
+      continue;
+    }
+    std::vector<PageTableEdit> edits;
+    s.pages.Provide(spec, pool, slot, s.computed, after, s.kept, &edits);
+    Apply(edits, slot, &s.table);
+    std::set<int32_t> own;
+    for (size_t l = 0; l < spec.lists().size(); ++l) {
+      const PageList& list = spec.lists()[l];
+      for (int64_t i = 0; i < list.max_pages; ++i) {
+        const bool held = i < static_cast<int64_t>(s.pages.list(l).size());
+        const int32_t page = s.table[list.first_entry + i];
+        ASSERT_EQ(page, held ? s.pages.list(l)[i] : kScratchPage);
+        ASSERT_TRUE(!held || own.insert(page).second) << "page " << page << " twice";
+      }
+    }
+    for (const Sequence& other : sequences) {
+      if (&other == &s) continue;
+      for (size_t l = 0; l < spec.lists().size(); ++l) {
+        for (const int32_t page : other.pages.list(l)) ASSERT_EQ(own.count(page), 0u);
+      }
+    }
+    s.computed = after;
+    for (const PageList& list : spec.lists()) {
+      if (list.kind != PageListKind::kKept) continue;
+      const int64_t most = std::min(list.capacity, std::max<int64_t>(0, s.computed - list.span));
+      s.kept[list.kept_index] = static_cast<int32_t>(random() % (most + 1));
+    }
+    s.pages.ReturnUnused(spec, pool, s.computed, s.kept);
+    pool.CheckInvariants();
+    ASSERT_LE(s.pages.reservation().held, s.pages.reservation().bound);
+  }
+  for (Sequence& s : sequences) s.pages.ReturnAll(pool);
+  EXPECT_EQ(pool.used(), 0);
+  EXPECT_EQ(pool.reserved(), 0);
+}
+
+}  // namespace
+}  // namespace winnow
