@@ -15,8 +15,9 @@ namespace {
 // Backtracking steps allowed to one match attempt in a window of so many bytes.
 constexpr size_t kStepsPerWindow = 4096;
 constexpr size_t kStepsPerByte = 16;
-// Bytes that may be searched again because a window was too small, for each byte of text.
+// Bytes that may be searched once more because a window was too small, for each byte of text.
 constexpr size_t kRepeatsPerByte = 16;
+constexpr size_t kFreeRepeats = size_t{1} << 20;  // and for any text, however short
 constexpr uint32_t kHeapLimitKib = 256 * 1024;
 
 struct MatchDataDeleter {
@@ -42,7 +43,7 @@ class Search {
       : code_(code),
         text_(text),
         window_bytes_(window_bytes),
-        budget_(kRepeatsPerByte * (text.size() + window_bytes)),
+        budget_(kFreeRepeats + kRepeatsPerByte * text.size()),
         data_(pcre2_match_data_create_from_pattern(code, nullptr)),
         context_(pcre2_match_context_create(nullptr)) {
     pcre2_set_heap_limit(context_.get(), kHeapLimitKib);
@@ -52,23 +53,19 @@ class Search {
 
   // The first match that begins at `from` or later.
   absl::StatusOr<std::optional<Range>> FindFrom(size_t from) {
-    size_t window = window_bytes_;
     while (true) {
-      const size_t end = WindowEnd(from, window);
-      const int rc = MatchWindow(from, end);
-      const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data_.get());
-      if (rc >= 0) return Range(offsets[0], offsets[1]);
+      const size_t end = WindowEnd(from, window_bytes_);
+      const int rc = Match(from, end, PCRE2_UNSET);
+      if (rc >= 0) return MatchedRange();
       if (rc == PCRE2_ERROR_NOMATCH) {
         if (end == text_.size()) return std::optional<Range>();
         from = end;
-        window = window_bytes_;
       } else if (rc == PCRE2_ERROR_PARTIAL) {
-        // Nothing begins before offsets[0]; what may begin there needs to see more text.
-        const size_t repeated = end - offsets[0];
-        if (repeated > budget_) return TooComplex("looks too far ahead");
-        budget_ -= repeated;
-        from = offsets[0];
-        window = std::max(window_bytes_, 2 * repeated);
+        // Nothing begins before; what may begin here needs to see more text.
+        const size_t begin = MatchedRange().first;
+        absl::StatusOr<std::optional<Range>> match = MatchAt(begin);
+        if (!match.ok() || match->has_value()) return match;
+        from = begin + DecodeUtf8(text_, begin).num_bytes;
       } else {
         return TooComplex(ErrorText(rc));
       }
@@ -76,6 +73,19 @@ class Search {
   }
 
  private:
+  // A match that begins at `begin`, in growing windows.
+  absl::StatusOr<std::optional<Range>> MatchAt(size_t begin) {
+    for (size_t window = 2 * window_bytes_;; window *= 2) {
+      const size_t end = WindowEnd(begin, window);
+      if (end - begin > budget_) return TooComplex("it looks too far ahead too often");
+      budget_ -= end - begin;
+      const int rc = Match(begin, end, /*last_begin=*/begin);
+      if (rc >= 0) return MatchedRange();
+      if (rc == PCRE2_ERROR_NOMATCH) return std::optional<Range>();
+      if (rc != PCRE2_ERROR_PARTIAL) return TooComplex(ErrorText(rc));
+    }
+  }
+
   size_t WindowEnd(size_t from, size_t window) const {
     if (window >= text_.size() - from) return text_.size();
     size_t end = from + window;
@@ -83,10 +93,12 @@ class Search {
     return end;
   }
 
-  int MatchWindow(size_t from, size_t end) {
+  // A match that begins in [from, last_begin] and does not look past `end`.
+  int Match(size_t from, size_t end, size_t last_begin) {
     const size_t steps = kStepsPerWindow + kStepsPerByte * (end - from);
     pcre2_set_match_limit(context_.get(),
                           static_cast<uint32_t>(std::min<size_t>(steps, UINT32_MAX)));
+    pcre2_set_offset_limit(context_.get(), last_begin);
     uint32_t options = PCRE2_NO_UTF_CHECK;
     if (end < text_.size()) options |= PCRE2_PARTIAL_HARD;
     const auto match = [&](uint32_t extra) {
@@ -96,6 +108,12 @@ class Search {
     const int rc = match(0);
     // The compiled matcher's stack is small. The interpreter backtracks on the heap.
     return rc == PCRE2_ERROR_JIT_STACKLIMIT ? match(PCRE2_NO_JIT) : rc;
+  }
+
+  // Of the last match, whole or partial.
+  Range MatchedRange() const {
+    const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data_.get());
+    return {offsets[0], offsets[1]};
   }
 
   absl::Status TooComplex(std::string_view why) const {
@@ -135,7 +153,7 @@ absl::StatusOr<Regex> Regex::CompileTranslated(std::string_view source, std::str
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+  const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_USE_OFFSET_LIMIT;
   std::unique_ptr<pcre2_code, CodeDeleter> code(
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error,
                     &offset, context.get()));
