@@ -22,12 +22,6 @@ uint32_t OrderedKey(float logit) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-struct Candidate {
-  uint32_t key = 0;
-  int32_t token = 0;
-  double weight = 0;
-};
-
 // Looks for the end of the prefix, digit by digit.
 class PrefixSearch {
  public:
@@ -57,56 +51,41 @@ class PrefixSearch {
   std::array<double, kMaxBins> mass_;
 };
 
-uint32_t Bin(uint32_t key, Digit digit) { return key >> digit.shift & ((1u << digit.bits) - 1); }
-
-double Weight(const float* weights, int64_t token) {
-  return weights == nullptr ? 1.0 : weights[token];
+uint32_t Bin(const Candidate& candidate, Digit digit) {
+  return OrderedKey(candidate.logit) >> digit.shift & ((1u << digit.bits) - 1);
 }
 
-// The sum of these candidates reached the target when they were added in another grouping, and now
-// rounds to less: all belong.
-Cutoff LastOf(const std::vector<Candidate>& candidates, const float* logits) {
-  Candidate last = candidates.front();
+Cutoff EndAt(const Candidate& candidate) { return {candidate.logit, candidate.token}; }
+
+// The last in the order.
+Cutoff EndAtLast(const std::vector<Candidate>& candidates) {
+  const Candidate* last = &candidates.front();
   for (const Candidate& c : candidates) {
-    if (c.key <= last.key) last = c;
+    if (c.logit <= last->logit) last = &c;
   }
-  return {logits[last.token], last.token};
+  return EndAt(*last);
 }
 
 }  // namespace
 
-Cutoff ShortestPrefix(const float* logits, const float* weights, int64_t vocab, double target) {
+Cutoff ShortestPrefix(std::vector<Candidate> candidates, double target) {
   PrefixSearch search(target);
-  search.StartDigit();
-  for (int64_t i = 0; i < vocab; ++i) {
-    search.Add(Bin(OrderedKey(logits[i]), kDigits[0]), Weight(weights, i));
-  }
-  uint32_t bin = search.FindBin();
-  if (bin == kMaxBins) return Cutoff();
-  std::vector<Candidate> candidates;
-  for (int64_t i = 0; i < vocab; ++i) {
-    const Candidate candidate = {OrderedKey(logits[i]), static_cast<int32_t>(i),
-                                 Weight(weights, i)};
-    if (candidate.weight > 0 && Bin(candidate.key, kDigits[0]) == bin)
-      candidates.push_back(candidate);
-  }
-
-  for (size_t digit = 1; digit < kDigits.size(); ++digit) {
+  for (size_t digit = 0; digit < kDigits.size(); ++digit) {
     search.StartDigit();
-    for (const Candidate& c : candidates) search.Add(Bin(c.key, kDigits[digit]), c.weight);
-    bin = search.FindBin();
-    if (bin == kMaxBins) return LastOf(candidates, logits);
-    std::erase_if(candidates,
-                  [&](const Candidate& c) { return Bin(c.key, kDigits[digit]) != bin; });
+    for (const Candidate& c : candidates) search.Add(Bin(c, kDigits[digit]), c.weight);
+    const uint32_t bin = search.FindBin();
+    if (bin == kMaxBins) {
+      // Either all weights together are not enough, or the sum of these candidates was when they
+      // were added in another grouping, and now rounds to less.
+      return digit == 0 ? Cutoff() : EndAtLast(candidates);
+    }
+    std::erase_if(candidates, [&](const Candidate& c) { return Bin(c, kDigits[digit]) != bin; });
   }
-
-  // All candidates have the same logit and stand in the order of their ids.
-  const Candidate* last = &candidates.front();
+  // What is left has one logit and stands in the order of the ids.
   for (const Candidate& c : candidates) {
-    last = &c;
-    if (search.AddLast(c.weight)) break;
+    if (search.AddLast(c.weight)) return EndAt(c);
   }
-  return {logits[last->token], last->token};
+  return EndAtLast(candidates);
 }
 
 }  // namespace winnow::cpu

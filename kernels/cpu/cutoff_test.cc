@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <numeric>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -22,6 +23,15 @@ std::vector<int64_t> Sorted(const std::vector<float>& logits, const std::vector<
   return ids;
 }
 
+Cutoff Find(const std::vector<float>& logits, const std::vector<float>& weights, double target) {
+  std::vector<Candidate> candidates;
+  for (int64_t i = 0; i < static_cast<int64_t>(logits.size()); ++i) {
+    const float weight = weights.empty() ? 1.0f : weights[i];
+    if (weight > 0) candidates.push_back({logits[i], weight, i});
+  }
+  return ShortestPrefix(std::move(candidates), target);
+}
+
 void ExpectLast(const std::vector<float>& logits, const std::vector<float>& weights,
                 double target) {
   const std::vector<int64_t> ids = Sorted(logits, weights);
@@ -31,8 +41,7 @@ void ExpectLast(const std::vector<float>& logits, const std::vector<float>& weig
     sum += weights.empty() ? 1.0 : weights[ids[last]];
     if (sum >= target) break;
   }
-  const Cutoff cutoff = ShortestPrefix(logits.data(), weights.empty() ? nullptr : weights.data(),
-                                       static_cast<int64_t>(logits.size()), target);
+  const Cutoff cutoff = Find(logits, weights, target);
   if (last == ids.size()) {
     EXPECT_EQ(cutoff.logit, -INFINITY) << "target " << target;
     return;
@@ -98,7 +107,7 @@ TEST(Cutoff, InexactSums) {
     const size_t end = rng() % ids.size();
     double target = 0;
     for (size_t i = 0; i <= end; ++i) target += weights[ids[i]];
-    const Cutoff cutoff = ShortestPrefix(logits.data(), weights.data(), 1000, target);
+    const Cutoff cutoff = Find(logits, weights, target);
     const auto found = std::find(ids.begin(), ids.end(), cutoff.token) - ids.begin();
     EXPECT_LE(std::abs(found - static_cast<int64_t>(end)), 1);
   }

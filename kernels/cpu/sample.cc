@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "hwy/aligned_allocator.h"
@@ -33,6 +35,8 @@ namespace {
 
 // Tokens whose weights are added up at a time: a draw looks for its block, then within it.
 constexpr int64_t kBlock = 1024;
+// So many most likely tokens are kept in a sorted list; more are selected by radix.
+constexpr int64_t kMaxListed = 512;
 
 void CheckRow(const LogitsRow& row, int64_t vocab) {
   const SamplingParams& sampling = row.sampling;
@@ -75,15 +79,33 @@ class RowSampler {
   int64_t Draw() {
     const SamplingParams& sampling = row_.sampling;
     HWY_DYNAMIC_DISPATCH(SoftmaxWeights)(logits_, vocab_, max_, sampling.temperature, weights_);
-    if (sampling.top_k > 0 && sampling.top_k < vocab_) {
-      Keep(ShortestPrefix(logits_, nullptr, vocab_, sampling.top_k));
-    }
-    if (sampling.top_p < 1) {
-      double total = 0;
-      for (const double sum : BlockSums()) total += sum;
-      Keep(ShortestPrefix(logits_, weights_, vocab_, total * sampling.top_p));
-    }
+    if (sampling.top_k > 0 && sampling.top_k < vocab_) Keep(TopK(sampling.top_k));
+    if (sampling.top_p < 1) Keep(TopP(sampling.top_p));
     return InverseCdf(PhiloxUniform(sampling.seed, static_cast<uint64_t>(row_.position)));
+  }
+
+  Cutoff TopK(int64_t count) const {
+    if (count <= kMaxListed) {
+      const int64_t last = MostLikely(count).back();
+      return {logits_[last], last};
+    }
+    std::vector<Candidate> candidates(vocab_);
+    for (int64_t i = 0; i < vocab_; ++i) candidates[i] = {logits_[i], 1.0f, i};
+    return ShortestPrefix(std::move(candidates), static_cast<double>(count));
+  }
+
+  // Of the tokens that have a weight.
+  Cutoff TopP(double top_p) const {
+    const double total = Sum(BlockSums());
+    // Tokens below `bound` have less than 1 - top_p together: the prefix ends before them.
+    const float bound = static_cast<float>((1 - top_p) * total / static_cast<double>(2 * vocab_));
+    std::vector<Candidate> candidates;
+    const auto find_greater = HWY_DYNAMIC_DISPATCH(FindGreater);
+    for (int64_t i = find_greater(weights_, 0, vocab_, bound); i < vocab_;
+         i = find_greater(weights_, i + 1, vocab_, bound)) {
+      candidates.push_back({logits_[i], weights_[i], i});
+    }
+    return ShortestPrefix(std::move(candidates), total * top_p);
   }
 
   void Keep(const Cutoff& cutoff) {
@@ -103,12 +125,14 @@ class RowSampler {
     return sums;
   }
 
+  static double Sum(const std::vector<double>& sums) {
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+  }
+
   // The first token, by id, at which the running sum of weights exceeds `uniform` of the whole.
   int64_t InverseCdf(double uniform) const {
     const std::vector<double> sums = BlockSums();
-    double total = 0;
-    for (const double sum : sums) total += sum;
-    double rest = uniform * total;
+    double rest = uniform * Sum(sums);
     int64_t block = -1;
     for (int64_t b = 0; b < static_cast<int64_t>(sums.size()); ++b) {
       if (sums[b] == 0) continue;
@@ -129,9 +153,7 @@ class RowSampler {
   // Log-probabilities of the raw logits, rank and alternatives.
   void Report() {
     HWY_DYNAMIC_DISPATCH(SoftmaxWeights)(logits_, vocab_, max_, 1.0f, weights_);
-    double sum = 0;
-    for (const double block : BlockSums()) sum += block;
-    const double log_sum = max_ + std::log(sum);
+    const double log_sum = max_ + std::log(Sum(BlockSums()));
     const auto logprob = [&](int64_t token) {
       return static_cast<float>(logits_[token] - log_sum);
     };
