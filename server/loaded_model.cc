@@ -65,7 +65,7 @@ absl::Status MakeModel(const ModelConfig& config, const Options& options, Loaded
   for (const auto line : absl::StrSplit(DescribePlan(*spec, *plan), '\n')) {
     spdlog::info("{}", std::string(line));
   }
-  auto backend = cpu::CpuBackend::Create(static_cast<int>(options.threads));
+  auto backend = cpu::CpuBackend::Create({.num_threads = static_cast<int>(options.threads)});
   if (!backend.ok()) return backend.status();
   loaded->backend = *std::move(backend);
   spdlog::info("backend {}: {}", loaded->backend->name(), loaded->backend->description());
