@@ -6,6 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernels/check.h"
@@ -59,7 +60,9 @@ GenerateCall::GenerateCall(ServiceContext* service, grpc::CallbackServerContext*
 void GenerateCall::Begin() {
   spec_.arrival = absl::Now();
   spec_.deadline = Deadline(*context_);
-  spec_.id = message_in_->request_id().empty() ? RandomRequestId() : message_in_->request_id();
+  const std::string& id = message_in_->request_id();
+  spec_.id = id.empty() || !ValidateRequestId(id).ok() ? RandomRequestId() : id;
+  facts_.request_id = spec_.id;
   if (absl::Status status = Validate(); !status.ok()) return End(status);
   if (message_in_->has_token_ids()) {
     const auto& ids = message_in_->token_ids().ids();
@@ -122,7 +125,6 @@ absl::Status GenerateCall::CheckLength() {
 }
 
 absl::Status GenerateCall::SubmitToEngine() {
-  facts_.request_id = spec_.id;
   facts_.model = service_->limits.model_name;
   facts_.num_prompt_tokens = static_cast<uint32_t>(spec_.prompt.size());
   facts_.seed = spec_.sampling.seed;
@@ -243,23 +245,19 @@ void GenerateCall::OnFinish(FinishInfo info) {
 }
 
 void GenerateCall::Log(const absl::Status& status) const {
-  const auto code = absl::StatusCodeToString(status.code());
-  if (!builder_.has_value()) {
-    spdlog::info("request refused: {}: {}", code, absl::CEscape(status.message()));
-    return;
+  std::string line =
+      absl::StrCat("request ", facts_.request_id, ": ", absl::StatusCodeToString(status.code()));
+  // Messages hold what clients sent, though never their prompts: no line breaks from there.
+  if (!status.ok()) absl::StrAppend(&line, ": ", absl::CEscape(status.message()));
+  absl::StrAppend(&line, "; ", facts_.num_prompt_tokens, " prompt tokens");
+  if (builder_.has_value() && builder_->ended()) {
+    const FinishInfo& finish = *builder_->finish();
+    absl::StrAppendFormat(&line, ", %d output tokens, queued %.3f s, prompt %.3f s, output %.3f s",
+                          finish.num_output_tokens, absl::ToDoubleSeconds(finish.queue_time),
+                          absl::ToDoubleSeconds(finish.prefill_time),
+                          absl::ToDoubleSeconds(finish.decode_time));
   }
-  const std::optional<FinishInfo>& finish = builder_->finish();
-  if (!finish.has_value()) {
-    spdlog::info("request {} ended: {}, {} prompt tokens", facts_.request_id, code,
-                 facts_.num_prompt_tokens);
-    return;
-  }
-  spdlog::info(
-      "request {} ended: {}, {} prompt tokens, {} output tokens, queued {:.3f} s, prompt "
-      "{:.3f} s, output {:.3f} s",
-      facts_.request_id, code, facts_.num_prompt_tokens, finish->num_output_tokens,
-      absl::ToDoubleSeconds(finish->queue_time), absl::ToDoubleSeconds(finish->prefill_time),
-      absl::ToDoubleSeconds(finish->decode_time));
+  spdlog::info("{}", line);
 }
 
 }  // namespace winnow
