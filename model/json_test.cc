@@ -45,7 +45,7 @@ TEST(StrictJsonTest, RefusesDeepNesting) {
   const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_TRUE(ParseStrictJson(nested(kMaxJsonDepth)).ok());
   EXPECT_THAT(ErrorOf(nested(kMaxJsonDepth + 2)), HasSubstr("deeper than 32"));
-  EXPECT_THAT(ErrorOf(nested(1'000'000)), HasSubstr("deeper than 32"));
+  EXPECT_THAT(ErrorOf(nested(100'000)), HasSubstr("deeper than 32"));
 }
 
 TEST(StrictJsonTest, MessagesAreShortAndPrintable) {

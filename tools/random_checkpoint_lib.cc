@@ -136,7 +136,11 @@ class BlockWriter {
   BlockWriter(const ModelConfig& config, const RandomCheckpointOptions& options,
               std::vector<Block> blocks)
       : config_(config), options_(options), blocks_(std::move(blocks)) {
-    for (const Block& block : blocks_) total_ += block.count * DTypeBytes(block.tensor->dtype);
+    for (const Block& block : blocks_) {
+      const int64_t bytes = block.count * DTypeBytes(block.tensor->dtype);
+      total_ += bytes;
+      largest_ = std::max(largest_, bytes);
+    }
   }
 
   absl::Status Run() {
@@ -149,7 +153,7 @@ class BlockWriter {
 
  private:
   void Work() {
-    std::vector<float> buffer(kBlockElements);  // the largest element's alignment
+    std::vector<float> buffer(largest_ / sizeof(float) + 1);  // aligned for every type
     for (size_t i = next_++; i < blocks_.size(); i = next_++) {
       if (!Finished(blocks_[i], Write(blocks_[i], reinterpret_cast<std::byte*>(buffer.data())))) {
         return;
@@ -178,7 +182,8 @@ class BlockWriter {
   const ModelConfig& config_;
   const RandomCheckpointOptions& options_;
   const std::vector<Block> blocks_;
-  int64_t total_ = 0;
+  int64_t total_ = 0;    // bytes
+  int64_t largest_ = 0;  // bytes of a block
 
   std::atomic<size_t> next_ = 0;
   std::mutex mu_;
