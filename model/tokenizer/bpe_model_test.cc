@@ -115,10 +115,10 @@ TEST(BpeModelTest, EmptyWord) {
   EXPECT_EQ(Bpe({{"vocab", {{"a", 0}}}, {"merges", Json::array()}}).Encode(""), Ids{});
 }
 
-TEST(BpeModelTest, AMillionCharactersInOneWord) {
+TEST(BpeModelTest, ManyCharactersInOneWord) {
   const Json vocab = {{"a", 0}, {"aa", 1}, {"aaaa", 2}};
   Bpe bpe({{"vocab", vocab}, {"merges", {"a a", "aa aa"}}});
-  EXPECT_EQ(bpe.Encode(std::string(1'000'003, 'a')).size(), 250'002u);
+  EXPECT_EQ(bpe.Encode(std::string(300'003, 'a')).size(), 75'002u);
 }
 
 }  // namespace

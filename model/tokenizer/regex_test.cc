@@ -130,9 +130,7 @@ TEST(RegexTest, LongMatchesAreFine) {
 }
 
 TEST(RegexTest, LiteralsMatchThemselves) {
-  for (const std::string literal :
-       {"a.b", "\\s", "[x]", "$^", "世(", " ", "#", "\\E", std::string("\0", 1).c_str()}) {
-    if (literal.empty()) continue;
+  for (const std::string literal : {"a.b", "\\s", "[x]", "$^", "世(", " ", "#", "\\E"}) {
     std::vector<MatchSpan> spans;
     ASSERT_TRUE(Regex::CompileLiteral(literal)->Cut("xy" + literal + literal, &spans).ok());
     EXPECT_EQ(spans.size(), 3u) << literal;
