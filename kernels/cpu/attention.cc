@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "hwy/aligned_allocator.h"
 #include "kernels/check.h"
 #include "kernels/cpu/attention_task.h"
 #include "kernels/cpu/key_source.h"
@@ -194,21 +193,19 @@ void Attention(ThreadPool& pool, const AttentionArgs& args) {
   Plan plan = MakePlan(args, pool.num_threads());
   if (plan.tasks.empty()) return;
   const int64_t head_dim = args.pages.head_dim;
-  const auto partials = hwy::AllocateAligned<float>(std::max<int64_t>(1, plan.partial_floats));
-  PlacePartials(plan, head_dim, partials.get(), &plan.tasks);
-  // A multiple of 64 floats, so that each thread's part is aligned.
-  const int64_t scratch_floats = (AttentionScratchFloats(head_dim, plan.max_lanes) + 63) / 64 * 64;
-  const auto scratch = hwy::AllocateAligned<float>(scratch_floats * pool.num_threads());
-
+  PlacePartials(plan, head_dim, pool.SharedScratch(plan.partial_floats), &plan.tasks);
+  const int64_t scratch_floats = AttentionScratchFloats(head_dim, plan.max_lanes);
+  const auto run_task = HWY_DYNAMIC_DISPATCH(RunTask);
   pool.Run(static_cast<int64_t>(plan.tasks.size()), [&](int64_t i, int thread) {
-    HWY_DYNAMIC_DISPATCH(RunTask)(args, plan.tasks[i], scratch.get() + thread * scratch_floats);
+    run_task(args, plan.tasks[i], pool.ThreadScratch(thread, scratch_floats));
   });
   if (plan.splits.empty()) return;
   pool.Run(static_cast<int64_t>(plan.splits.size()), [&](int64_t i, int) {
     const Split& split = plan.splits[i];
     const AttentionTask* tasks = &plan.tasks[split.first_task];
-    for (int lane = 0; lane < tasks[0].num_lanes; ++lane)
+    for (int lane = 0; lane < tasks[0].num_lanes; ++lane) {
       CombineLane(args, tasks, split.num_tasks, lane);
+    }
   });
 }
 

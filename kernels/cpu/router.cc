@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "hwy/aligned_allocator.h"
 #include "kernels/check.h"
 #include "kernels/cpu/router_conv.h"
 
@@ -236,9 +235,8 @@ void RouterScores(ThreadPool& pool, const RouterScoresArgs& args) {
   const std::vector<Task> tasks = MakeTasks(args);
   if (tasks.empty()) return;
   const int64_t buffer_floats = BufferFloats(*args.weights, tasks);
-  const auto scratch = hwy::AllocateAligned<float>(2 * buffer_floats * pool.num_threads());
   pool.Run(static_cast<int64_t>(tasks.size()), [&](int64_t i, int thread) {
-    float* x = scratch.get() + 2 * buffer_floats * thread;
+    float* x = pool.ThreadScratch(thread, 2 * buffer_floats);
     HeadStream(args, tasks[i], x, x + buffer_floats).Run();
   });
 }

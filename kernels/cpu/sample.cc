@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "hwy/aligned_allocator.h"
 #include "kernels/check.h"
 #include "kernels/cpu/cutoff.h"
 #include "kernels/philox.h"
@@ -204,11 +203,8 @@ void Sample(ThreadPool& pool, const SampleArgs& args) {
   WINNOW_CHECK(vocab > 0);
   for (int64_t i = 0; i < num_rows; ++i) CheckRow(args.rows[i], vocab);
   if (num_rows == 0) return;
-  // Greedy rows do not touch theirs, so it costs them nothing.
-  const int64_t stride = (vocab + 63) / 64 * 64;
-  const auto weights = hwy::AllocateAligned<float>(stride * pool.num_threads());
   pool.Run(num_rows, [&](int64_t i, int thread) {
-    RowSampler(args.logits.row<float>(i), vocab, args.rows[i], weights.get() + stride * thread,
+    RowSampler(args.logits.row<float>(i), vocab, args.rows[i], pool.ThreadScratch(thread, vocab),
                &args.results[i])
         .Run();
   });
