@@ -27,10 +27,10 @@ struct ShortConvArgs {
 // (x / sqrt(sum x^2 + 1e-6)), q also scaled by Dk^-1/2:
 //   g = -exp(A_log[h]) * softplus(a + dt_bias[h]);  beta = beta_scale * sigmoid(b)
 //   S <- exp(g) S;  S <- S + k (beta (v - S^T k))^T;  o = S^T q
-// Prompts run in the chunked WY form (chunks of 64 that begin at multiples of 64 of the absolute
-// position or where the step's rows begin), single tokens in the recurrent form; the choice depends
-// on the sequence's own number of rows only. Bytes at least: S read and written once per sequence
-// and step; q, k, v, o once.
+// Prompts run in the chunked WY form (chunks of at most 64 rows that begin at multiples of the chunk
+// size, a power of two, of the absolute position or where the step's rows begin), single tokens in
+// the recurrent form; the choice depends on the sequence's own number of rows and the head's size
+// only. Bytes at least: S read and written once per sequence and step; q, k, v, o once.
 struct GatedDeltaArgs {
   RaggedBatch batch;
   TensorView q;                    // [T, Hk, Dk], before normalisation
