@@ -3,11 +3,13 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "hwy/targets.h"
+#include "hwy/highway.h"
 #include "kernels/check.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/dense.h"
@@ -22,10 +24,18 @@
 namespace winnow::cpu {
 namespace {
 
-// The best instruction set that this machine and this build have: the lowest bit set.
-std::string TargetName() {
-  const int64_t targets = hwy::SupportedTargets();
-  return hwy::TargetName(targets & -targets);
+// The instruction set that the kernels use here: of those that this machine has and that were
+// compiled, the best, which has the lowest bit.
+const char* InstructionSet() {
+  const int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
+  switch (targets & -targets) {
+    case HWY_AVX3:
+      return "AVX-512";
+    case HWY_SCALAR:
+      return "no vector instructions";
+    default:
+      return hwy::TargetName(targets & -targets);
+  }
 }
 
 }  // namespace
@@ -35,18 +45,24 @@ absl::StatusOr<std::unique_ptr<CpuBackend>> CpuBackend::Create(const CpuOptions&
     return absl::InvalidArgumentError(
         absl::StrCat("threads is ", options.num_threads, ", must be in 1..", kMaxThreads));
   }
-  return std::unique_ptr<CpuBackend>(new CpuBackend(options.num_threads));
+  try {
+    return std::unique_ptr<CpuBackend>(new CpuBackend(options.num_threads));
+  } catch (const std::system_error& error) {  // the library's only way to say so
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot start ", options.num_threads, " threads: ", error.what()));
+  }
 }
 
 CpuBackend::CpuBackend(int num_threads)
     : pool_(num_threads),
       description_(absl::StrCat(num_threads, num_threads == 1 ? " thread, " : " threads, ",
-                                TargetName())) {}
+                                InstructionSet())) {}
 
 absl::StatusOr<DeviceBuffer> CpuBackend::Allocate(int64_t size_bytes) {
-  WINNOW_CHECK(size_bytes > 0) << size_bytes;
-  void* memory = mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  WINNOW_CHECK(size_bytes >= 0) << size_bytes;
+  if (size_bytes == 0) return DeviceBuffer();
+  void* memory =
+      mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     return absl::ResourceExhaustedError(
         absl::StrCat("cannot allocate ", size_bytes, " bytes: ", std::strerror(errno)));
@@ -73,10 +89,11 @@ absl::Status CpuBackend::Zero(std::byte* device, int64_t size_bytes) {
 
 absl::Status CpuBackend::Synchronize() { return absl::OkStatus(); }
 
-#define WINNOW_DISPATCH(Op)                                \
-  absl::Status CpuBackend::Op(const Op##Args& args) {      \
-    cpu::Op(pool_, args);                                  \
-    return absl::OkStatus();                               \
+// An op's arguments have a type of their own, so none can reach another's kernel.
+#define WINNOW_DISPATCH(Op)                           \
+  absl::Status CpuBackend::Op(const Op##Args& args) { \
+    cpu::Op(pool_, args);                             \
+    return absl::OkStatus();                          \
   }
 WINNOW_DISPATCH(Embed)
 WINNOW_DISPATCH(RmsNorm)

@@ -1,7 +1,8 @@
 // CpuBackend: every op on the host's cores, in float32.
 //
-// Owns its threads. Ops run to their end before they return, so Synchronize has nothing to wait for; the kernels are the free
-// functions of kernels/cpu, which this class only dispatches to. One thread calls it.
+// Owns its threads. Ops run to their end before they return, so Synchronize has nothing to wait
+// for; the kernels are the free functions of kernels/cpu, which this class only dispatches to. One
+// thread calls it.
 #ifndef WINNOW_KERNELS_CPU_CPU_BACKEND_H_
 #define WINNOW_KERNELS_CPU_CPU_BACKEND_H_
 
@@ -23,13 +24,14 @@ struct CpuOptions {
 
 class CpuBackend final : public Backend {
  public:
-  // INVALID_ARGUMENT naming the value and the range.
+  // INVALID_ARGUMENT naming the value and the range; RESOURCE_EXHAUSTED when the system refuses the
+  // threads.
   static absl::StatusOr<std::unique_ptr<CpuBackend>> Create(const CpuOptions& options);
 
   std::string_view name() const override { return "cpu"; }
   std::string_view description() const override { return description_; }
 
-  // Lazily zeroed by the system: memory that is never touched costs nothing.
+  // Zeroed by the system when first touched: memory that is never used costs nothing.
   absl::StatusOr<DeviceBuffer> Allocate(int64_t size_bytes) override;
   absl::Status Upload(std::byte* device, const void* host, int64_t size_bytes) override;
   absl::Status Download(void* host, const std::byte* device, int64_t size_bytes) override;

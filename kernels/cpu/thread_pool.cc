@@ -65,10 +65,17 @@ ThreadPool::ThreadPool(int num_threads) : num_threads_(num_threads) {
   WINNOW_CHECK(num_threads >= 1) << num_threads << " threads";
   scratch_ = std::vector<Scratch>(num_threads + 1);
   workers_.reserve(num_threads - 1);
-  for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this, i] { Worker(i); });
+  try {
+    for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this, i] { Worker(i); });
+  } catch (...) {
+    Stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   {
     std::lock_guard<std::mutex> lock(mu_);
     stop_.store(true);

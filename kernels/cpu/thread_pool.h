@@ -27,7 +27,8 @@ namespace winnow::cpu {
 
 class ThreadPool {
  public:
-  // num_threads >= 1, the calling thread included.
+  // num_threads >= 1, the calling thread included. Throws std::system_error if the system refuses a
+  // thread.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -59,6 +60,7 @@ class ThreadPool {
     int64_t size = 0;
   };
 
+  void Stop();
   void Worker(int thread);
   // Claims and runs tasks of the current loop until none is left.
   void Drain(int thread);
