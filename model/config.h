@@ -73,7 +73,8 @@ struct ModelConfig {
   float norm_eps = 0;
   bool tie_word_embeddings = false;
   std::vector<LayerConfig> layers;
-  std::vector<uint32_t> eos_token_ids;  // eos_token_id of config.json: one id, a list, or none
+  // eos_token_id of config.json: one id, a list, or null for none; 2 when absent.
+  std::vector<uint32_t> eos_token_ids;
   std::optional<uint32_t> bos_token_id = std::nullopt;
 
   // What all attention layers share (config.json has one `attn` block); null without such layers.
@@ -86,7 +87,9 @@ struct ModelConfig {
 };
 
 // Parses and validates the text of a config.json. INVALID_ARGUMENT names the field, its value and
-// what is allowed.
+// what is allowed; UNIMPLEMENTED names model and attention types that exist but are not served.
+// Absent fields have the published defaults; fields that matter for training only are skipped, and
+// so is max_position_embeddings, which is no limit of these models; any other field is refused.
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json);
 // The same from a file; NOT_FOUND or INVALID_ARGUMENT with the path.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& path);
