@@ -35,6 +35,22 @@ int64_t UsableCores() {
   throw CLI::ValidationError(absl::StrCat(flag, "=", value, ": ", why));
 }
 
+constexpr size_t kHelpColumn = 34;
+constexpr size_t kHelpWidth = 100 - kHelpColumn;
+
+// Breaks a text into lines of kHelpWidth; CLI11 indents what follows a line break.
+std::string Wrapped(absl::string_view text) {
+  std::string lines;
+  size_t length = 0;
+  for (const absl::string_view word : absl::StrSplit(text, ' ')) {
+    const bool fits = length + 1 + word.size() <= kHelpWidth;
+    if (length > 0) lines += fits ? ' ' : '\n';
+    length = length > 0 && fits ? length + 1 + word.size() : word.size();
+    lines.append(word.data(), word.size());
+  }
+  return lines;
+}
+
 // Adds flags to a CLI11 app; a value out of range ends the parse with a message in one form.
 class Flags {
  public:
@@ -103,7 +119,7 @@ class Flags {
  private:
   void Add(const std::string& flag, const std::string& type, const std::string& default_text,
            const std::string& help, std::function<void(const std::string&)> parse) {
-    CLI::Option* option = app_->add_option_function<std::string>(flag, parse, help);
+    CLI::Option* option = app_->add_option_function<std::string>(flag, parse, Wrapped(help));
     option->type_name(type)->group(group_)->multi_option_policy(CLI::MultiOptionPolicy::Throw);
     if (!default_text.empty()) option->default_str(default_text);
   }
@@ -277,7 +293,7 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
       "\nSizes: 64MiB, 4GiB. Times: 250ms, 5s, 1m30s.\n"
       "Exit codes: 0 after a signal, 1 wrong usage or a model that cannot be loaded, 3 the compute "
       "device failed.");
-  app.get_formatter()->column_width(34);
+  app.get_formatter()->column_width(kHelpColumn);
   app.set_version_flag("--version", absl::StrCat("winnow-server ", kVersion));
   AddFlags(&app, &options);
 

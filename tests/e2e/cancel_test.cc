@@ -83,7 +83,10 @@ TEST(CancelTest, SlowReaderIsStoppedAloneAndToldWhy) {
   options.stream_buffer_tokens = 1000;
   TestServer server(options);
   Client slow(server.address()), client(server.address());
-  std::unique_ptr<Call> call = slow.Start(IdsRequest(SomePrompt(3), kForever));
+  server.model().SetStepTime(absl::Microseconds(20));
+  v1::GenerateRequest request = IdsRequest(SomePrompt(3), kForever);
+  request.mutable_output()->set_logprobs(20);  // large messages: few of them fill the windows
+  std::unique_ptr<Call> call = slow.Start(request);
   // From now on nobody reads: gRPC takes what fits its windows, then the buffer fills.
   v1::GenerateResponse message;
   ASSERT_TRUE(call->Read(&message));
