@@ -1,7 +1,7 @@
 // Engine: the one loop thread between the service and the model.
 //
-//   loop: take in new requests; batch = Plan(now); Launch(batch); Wait(result); Commit(batch,
-//   result)
+//   loop: take new requests in; batch = Plan(now); Launch(batch); Wait(result);
+//         Commit(batch, result); Deliver
 //
 //   Engine engine(&model, {.scheduler = {.num_slots = 64, .num_pages = 10000}});
 //   absl::Status status = engine.Submit(std::make_shared<Request>(spec, sink));

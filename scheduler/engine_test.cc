@@ -20,7 +20,7 @@
 namespace winnow {
 namespace {
 
-// Where the engine's loop can be held, at the start of a step.
+// Where the engine's loop can be held.
 class Gate {
  public:
   void Pass() {
@@ -63,11 +63,17 @@ class EngineTest : public ::testing::Test {
     model_ = std::make_unique<FakeModel>(*spec_, options, fake);
     EngineOptions engine;
     engine.scheduler = options;
-    engine.now = [this] { return Now(); };
+    engine.now = [this] {
+      clock_gate_.Pass();
+      return Now();
+    };
     engine.on_fatal = [this](const absl::Status& status) { fatal_.set_value(status); };
     engine_ = std::make_unique<Engine>(model_.get(), std::move(engine));
   }
-  void TearDown() override { gate_.Open(); }
+  void TearDown() override {
+    gate_.Open();
+    clock_gate_.Open();
+  }
 
   // A second a step.
   absl::Time Now() const { return absl::FromUnixSeconds(seconds_.load()); }
@@ -115,7 +121,8 @@ class EngineTest : public ::testing::Test {
       .num_slots = 2, .num_pages = 80, .max_step_tokens = 16, .prompt_piece = 8};
 
   std::optional<StateSpec> spec_;
-  Gate gate_;
+  Gate gate_;        // before a step
+  Gate clock_gate_;  // wherever the loop asks for the time: between inbox and plan, for example
   std::atomic<int64_t> seconds_{0};
   std::promise<absl::Status> fatal_;
   std::unique_ptr<FakeModel> model_;
@@ -193,6 +200,20 @@ TEST_F(EngineTest, FullQueueIsDecidedInSubmit) {
   ExpectAsAlone(running);
   for (const Handle& handle : waiting) ExpectAsAlone(handle);
   EXPECT_FALSE(refused.sink->finish.has_value());
+}
+
+TEST_F(EngineTest, RequestsBetweenInboxAndPlanAreWaiting) {
+  SchedulerOptions options = kSmall;
+  options.max_waiting = 1;
+  Start(options);
+  clock_gate_.Close();
+  const Handle a = Submit(Spec(3, 2));
+  clock_gate_.WaitUntilHeld();
+  EXPECT_EQ(engine_->Stats().load.waiting, 1);
+  EXPECT_EQ(engine_->Stats().load.waiting_prompt_tokens, 3);
+  EXPECT_EQ(Submit(Spec(3, 2)).status.code(), absl::StatusCode::kResourceExhausted);
+  clock_gate_.Open();
+  ExpectAsAlone(a);
 }
 
 TEST_F(EngineTest, CancelReachesWaitingAndRunningRequests) {
@@ -286,6 +307,20 @@ TEST_F(EngineTest, DrainFinishesWhatRunsAndEndsWhatWaits) {
   ExpectNothingLeft();
   engine_->Drain(absl::InfinitePast());  // again: nothing is left
   EXPECT_EQ(Submit(Spec(3, 2)).status.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(EngineTest, DrainWaitsForAStepThatWokeAnIdleEngine) {
+  Start(kSmall);
+  gate_.Close();
+  const Handle a = Submit(Spec(3, 3000));
+  gate_.WaitUntilHeld();
+  std::future<void> drained =
+      std::async(std::launch::async, [&] { engine_->Drain(absl::InfiniteFuture()); });
+  while (!engine_->Stats().draining) std::this_thread::yield();
+  gate_.Open();
+  drained.get();
+  ASSERT_TRUE(a.sink->finish.has_value());
+  ExpectAsAlone(a);
 }
 
 TEST_F(EngineTest, DrainOfAnIdleEngineReturnsAtOnce) {

@@ -14,6 +14,10 @@ int64_t KeptOf(const PageList& list, absl::Span<const int32_t> kept) {
 
 }  // namespace
 
+bool SequencePages::List::Full(const PageList& list) const {
+  return num_entries == list.max_pages && static_cast<int64_t>(pages.size()) == list.max_pages;
+}
+
 void SequencePages::Provide(const StateSpec& spec, PagePool& pool, int32_t slot, int64_t before,
                             int64_t after, absl::Span<const int32_t> kept,
                             std::vector<PageTableEdit>* edits) {
@@ -21,6 +25,7 @@ void SequencePages::Provide(const StateSpec& spec, PagePool& pool, int32_t slot,
   for (size_t l = 0; l < lists_.size(); ++l) {
     const PageList& list = spec.lists()[l];
     List& own = lists_[l];
+    if (own.Full(list)) continue;  // as most are in long sequences
     const int64_t needed = spec.PagesFor(list, before, after, KeptOf(list, kept));
     WINNOW_CHECK(needed <= list.max_pages) << needed << " pages in list " << l;
     for (int64_t i = static_cast<int64_t>(own.pages.size()); i < needed; ++i) {
@@ -38,6 +43,7 @@ void SequencePages::ReturnUnused(const StateSpec& spec, PagePool& pool, int64_t 
                                  absl::Span<const int32_t> kept) {
   for (size_t l = 0; l < lists_.size(); ++l) {
     const PageList& list = spec.lists()[l];
+    if (list.kind != PageListKind::kKept) continue;  // the others only grow
     std::vector<int32_t>& pages = lists_[l].pages;
     const int64_t needed = spec.PagesFor(list, computed, computed, KeptOf(list, kept));
     while (static_cast<int64_t>(pages.size()) > needed) {

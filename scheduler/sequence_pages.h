@@ -53,6 +53,8 @@ class SequencePages {
 
  private:
   struct List {
+    bool Full(const PageList& list) const;  // every entry of the table has its page, and knows it
+
     std::vector<int32_t> pages;
     int64_t num_entries = 0;  // entries of the device's table that are not kScratchPage
   };
