@@ -62,6 +62,13 @@ absl::Status RefuseDropout(JsonObject* object) {
   return object->Error("dropout", "not supported (value ", DescribeJson(*dropout), ")");
 }
 
+// The last character of a text. REQUIRES: text is valid UTF-8, not empty.
+char32_t LastChar(std::string_view text) {
+  size_t begin = text.size() - 1;
+  while ((text[begin] & 0xC0) == 0x80) --begin;
+  return DecodeUtf8(text, begin).code;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const BpeModel>> BpeModel::Load(JsonObject object,
@@ -148,6 +155,7 @@ absl::Status BpeModel::AddMerge(std::string_view left, std::string_view right) {
   const uint64_t pair =
       PairKey(*vocabulary_.FindModelToken(left), *vocabulary_.FindModelToken(right));
   merges_[pair] = {num_merges_++, *vocabulary_.FindModelToken(merged)};
+  joined_chars_.insert(PairKey(LastChar(left), DecodeUtf8(right, 0).code));
   return absl::OkStatus();
 }
 
@@ -176,6 +184,10 @@ uint32_t BpeModel::CharId(char32_t c) const {
   return it == high_char_ids_.end() ? kNoId : it->second;
 }
 
+bool BpeModel::CanMergeAcross(char32_t left, char32_t right) const {
+  return joined_chars_.contains(PairKey(left, right));
+}
+
 bool BpeModel::AppendByteSymbols(std::string_view bytes, std::vector<Symbol>* symbols) const {
   const auto id = [this](char byte) { return byte_ids_[static_cast<uint8_t>(byte)]; };
   for (const char byte : bytes) {
@@ -183,30 +195,6 @@ bool BpeModel::AppendByteSymbols(std::string_view bytes, std::vector<Symbol>* sy
   }
   for (const char byte : bytes) AppendSymbol(id(byte), symbols);
   return true;
-}
-
-void BpeModel::SplitIntoSymbols(std::string_view word, std::vector<Symbol>* symbols) const {
-  symbols->clear();
-  // An unknown token waits for the next known character, so that more unknown ones may join it. As
-  // in the reference implementation, the bytes of a character that falls back to bytes do not end
-  // the wait.
-  bool unknown_waits = false;
-  for (size_t i = 0; i < word.size();) {
-    const Utf8Char c = DecodeUtf8(word, i);
-    const std::string_view bytes = word.substr(i, c.num_bytes);
-    i += c.num_bytes;
-    const uint32_t id = CharId(c.code);
-    if (id == kNoId) {
-      if (byte_fallback_ && AppendByteSymbols(bytes, symbols)) continue;
-      if (unknown_waits && !fuse_unknown_) AppendSymbol(unknown_id_, symbols);
-      unknown_waits = unknown_id_ != kNoId;
-    } else {
-      if (unknown_waits) AppendSymbol(unknown_id_, symbols);
-      unknown_waits = false;
-      AppendSymbol(id, symbols);
-    }
-  }
-  if (unknown_waits) AppendSymbol(unknown_id_, symbols);
 }
 
 bool BpeModel::AppendCandidate(uint32_t position, BpeScratch* scratch) const {
@@ -255,11 +243,41 @@ void BpeModel::EncodeWord(std::string_view word, BpeScratch* scratch,
       return;
     }
   }
-  SplitIntoSymbols(word, &scratch->symbols);
+  std::vector<Symbol>& symbols = scratch->symbols;
+  symbols.clear();
+  // An unknown token waits for the next known character, so that more unknown ones may join it. As
+  // in the reference implementation, the bytes of a character that falls back to bytes do not end
+  // the wait.
+  bool unknown_waits = false;
+  std::optional<char32_t> previous;  // the last symbol, when it is a character
+  for (size_t i = 0; i < word.size();) {
+    const Utf8Char c = DecodeUtf8(word, i);
+    const std::string_view bytes = word.substr(i, c.num_bytes);
+    i += c.num_bytes;
+    const uint32_t id = CharId(c.code);
+    if (id == kNoId) {
+      previous.reset();
+      if (byte_fallback_ && AppendByteSymbols(bytes, &symbols)) continue;
+      if (unknown_waits && !fuse_unknown_) AppendSymbol(unknown_id_, &symbols);
+      unknown_waits = unknown_id_ != kNoId;
+      continue;
+    }
+    if (unknown_waits) AppendSymbol(unknown_id_, &symbols);
+    unknown_waits = false;
+    if (previous.has_value() && !CanMergeAcross(*previous, c.code)) EncodeSymbols(scratch, ids);
+    AppendSymbol(id, &symbols);
+    previous = c.code;
+  }
+  if (unknown_waits) AppendSymbol(unknown_id_, &symbols);
+  EncodeSymbols(scratch, ids);
+}
+
+void BpeModel::EncodeSymbols(BpeScratch* scratch, std::vector<uint32_t>* ids) const {
   MergeSymbols(scratch);
   for (const Symbol& symbol : scratch->symbols) {
     if (symbol.id != kRemoved) ids->push_back(symbol.id);
   }
+  scratch->symbols.clear();
 }
 
 }  // namespace winnow

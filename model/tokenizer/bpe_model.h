@@ -4,7 +4,10 @@
 //
 // A word of n characters takes O(n log n) time, however long it is: the pairs that can be merged
 // wait in a heap, the symbols form a linked list, and a heap entry whose pair has changed meanwhile
-// is dropped.
+// is dropped. A word is worked on in parts where it can be: between two characters that no merge
+// joins (one whose left token ends with the first and whose right token begins with the second), no
+// token can ever lie across. So a whole text without a pre-tokenizer, as the Llama kind has it,
+// falls apart into words all the same.
 //
 // Immutable after loading, safe from any thread; each thread brings its own BpeScratch.
 #ifndef WINNOW_MODEL_TOKENIZER_BPE_MODEL_H_
@@ -18,6 +21,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "model/tokenizer/json_object.h"
@@ -72,14 +76,17 @@ class BpeModel {
   void IndexCharacters();
 
   uint32_t CharId(char32_t c) const;
-  void SplitIntoSymbols(std::string_view word, std::vector<BpeScratch::Symbol>* symbols) const;
+  bool CanMergeAcross(char32_t left, char32_t right) const;
   bool AppendByteSymbols(std::string_view bytes, std::vector<BpeScratch::Symbol>* symbols) const;
   // Appends the pair at `position` to the heap's vector if it can be merged.
   bool AppendCandidate(uint32_t position, BpeScratch* scratch) const;
   void MergeSymbols(BpeScratch* scratch) const;
+  // Merges the symbols, appends what is left, and clears them.
+  void EncodeSymbols(BpeScratch* scratch, std::vector<uint32_t>* ids) const;
 
   const Vocabulary& vocabulary_;
   absl::flat_hash_map<uint64_t, Merge> merges_;  // (left id << 32 | right id)
+  absl::flat_hash_set<uint64_t> joined_chars_;   // (left's last character << 32 | right's first)
   std::array<uint32_t, 0x800> low_char_ids_;     // kNoId: not in the vocabulary
   absl::flat_hash_map<char32_t, uint32_t> high_char_ids_;
   std::array<uint32_t, 256> byte_ids_;  // of "<0x00>" to "<0xFF>"

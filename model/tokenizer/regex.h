@@ -2,12 +2,13 @@
 //
 // Immutable after Compile and safe to use from many threads: each search has its own match data.
 //
-// No text may hang a search. A backtracking matcher can take quadratic or exponential time, so it sees the text through
-// windows, with PCRE2's "partial hard" matching: a match that did not look past the window's end is exact. Where one might
-// begin that has to look further, the window grows for that place alone, which is charged to a budget proportional to the
-// text; and each attempt may take a number of backtracking steps proportional to its window. Past either the search ends with
-// ResourceExhausted. The expressions that tokenizers use stay far below: their matches cover the text, so each byte is
-// looked at a few times.
+// No text may hang a search. A backtracking matcher can take quadratic or exponential time, so it
+// sees the text through windows, with PCRE2's "partial hard" matching: a match that did not look
+// past the window's end is exact. Where one might begin that has to look further, the window grows
+// for that place alone, which is charged to a budget proportional to the text; and each attempt may
+// take a number of backtracking steps proportional to its window. Past either the search ends with
+// ResourceExhausted. The expressions that tokenizers use stay far below: their matches cover the
+// text, so each byte is looked at a few times.
 #ifndef WINNOW_MODEL_TOKENIZER_REGEX_H_
 #define WINNOW_MODEL_TOKENIZER_REGEX_H_
 
