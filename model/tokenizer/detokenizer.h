@@ -1,8 +1,9 @@
 // Text from the tokens of a stream, as they come.
 //
-//   IncrementalDetokenizer detokenizer(tokenizer.get(), IncrementalDetokenizer::Start::kMidText,
-//   /*include_special=*/false); for each step: client << detokenizer.Append(new_ids).value(); at
-//   the end:    client << detokenizer.Flush();
+//   using Start = IncrementalDetokenizer::Start;
+//   IncrementalDetokenizer detokenizer(tokenizer.get(), Start::kMidText, include_special);
+//   client << detokenizer.Append(ids_of_this_step).value();  // again and again
+//   client << detokenizer.Flush();                           // at the end
 //
 // What Append returns is always whole UTF-8: bytes of a character that is not finished wait for the
 // next tokens, and Flush gives what still waits (incomplete characters as U+FFFD). All pieces

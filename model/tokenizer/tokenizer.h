@@ -2,10 +2,9 @@
 // kind) and for BPE with byte fallback (the Llama kind). Ids equal those of the reference
 // implementation (Python package `tokenizers`).
 //
-//   absl::StatusOr<std::unique_ptr<const Tokenizer>> tokenizer =
-//   Tokenizer::Load("model/tokenizer.json"); absl::StatusOr<std::vector<uint32_t>> ids =
-//   (*tokenizer)->Encode("Hello", /*add_special_tokens=*/true); absl::StatusOr<std::string> text =
-//   (*tokenizer)->Decode(*ids, /*include_special=*/false);
+//   auto tokenizer = Tokenizer::Load("model/tokenizer.json");  // a StatusOr, as all of these
+//   auto ids = (*tokenizer)->Encode("Hello", /*add_special_tokens=*/true);
+//   auto text = (*tokenizer)->Decode(*ids, /*include_special=*/false);
 //
 // A text goes through: added tokens | normalizer | added tokens | pre-tokenizer | BPE, word by word
 // | post-processor. Each stage has its own header. A file that holds anything these do not
