@@ -331,13 +331,17 @@ TEST_F(EngineTest, DrainOfAnIdleEngineReturnsAtOnce) {
 
 TEST_F(EngineTest, DrainEndsTheRestAtItsDeadline) {
   Start(kSmall);
+  gate_.Close();
   const Handle a = Submit(Spec(3, 1000000));
-  engine_->Drain(absl::FromUnixSeconds(25));
+  gate_.WaitUntilHeld();  // no time passes before the drain begins
+  std::future<void> drained =
+      std::async(std::launch::async, [&] { engine_->Drain(absl::FromUnixSeconds(25)); });
+  while (!engine_->Stats().draining) std::this_thread::yield();
+  gate_.Open();
+  drained.get();
   ASSERT_TRUE(a.sink->finish.has_value());
-  const FinishReason reason = a.sink->finish->reason;
-  // Cancelled at the deadline, or refused if the drain was faster than its admission.
-  EXPECT_TRUE(reason == FinishReason::kCancelled || reason == FinishReason::kError);
-  EXPECT_LE(a.sink->tokens.size(), 25u);
+  EXPECT_EQ(a.sink->finish->reason, FinishReason::kCancelled);
+  EXPECT_EQ(a.sink->tokens.size(), 25u) << "a second a step";
   ExpectNothingLeft();
 }
 
@@ -405,33 +409,36 @@ TEST_F(EngineTest, ASinkMaySubmitTheNextRequest) {
 }
 
 // 200 requests from several threads, half of them cancelled at random moments, some with deadlines,
-// some refused by a full queue; Stats is read all the time.
+// some refused by a full queue and tried again; Stats is read all the time.
 TEST_F(EngineTest, StormOfConcurrentRequests) {
   SchedulerOptions options{.num_slots = 6,
                            .num_pages = 100,
                            .max_step_tokens = 24,
                            .prompt_piece = 8,
-                           .max_waiting = 40};
+                           .max_waiting = 120};
   Start(options);
   constexpr int kThreads = 4, kPerThread = 50;
-  std::atomic<int> answered{0}, refused{0};
+  std::atomic<int> answered{0};
   std::atomic<bool> over{false};
   const auto client = [&](int thread) {
     std::mt19937 random(1000 + thread);
     std::vector<Handle> handles;
+    const auto submit = [&](const RequestSpec& spec) {
+      Handle handle = Submit(spec);
+      while (!handle.status.ok()) {
+        EXPECT_EQ(handle.status.code(), absl::StatusCode::kResourceExhausted);
+        std::this_thread::yield();
+        handle = Submit(spec);
+      }
+      return handle;
+    };
     for (int i = 0; i < kPerThread; ++i) {
       RequestSpec spec = Spec(1 + random() % 60, random() % 40);
       spec.priority = static_cast<int32_t>(random() % 3);
       if (random() % 8 == 0) spec.deadline = Now() + absl::Seconds(random() % 60);
-      const Handle handle = Submit(spec);
-      if (!handle.status.ok()) {
-        EXPECT_EQ(handle.status.code(), absl::StatusCode::kResourceExhausted);
-        ++refused;
-        continue;
-      }
-      handles.push_back(handle);
+      handles.push_back(submit(spec));
       if (random() % 2 == 0) engine_->Cancel(*handles[random() % handles.size()].request);
-      if (random() % 4 == 0) handles[random() % handles.size()].sink->WaitForEnd();
+      if (random() % 8 == 0) handles[random() % handles.size()].sink->WaitForEnd();
     }
     for (const Handle& handle : handles) {
       handle.sink->WaitForEnd();
@@ -464,8 +471,7 @@ TEST_F(EngineTest, StormOfConcurrentRequests) {
   for (std::thread& thread : clients) thread.join();
   over.store(true);
   watcher.join();
-  EXPECT_EQ(answered + refused, kThreads * kPerThread);
-  EXPECT_GT(answered.load(), 100);
+  EXPECT_EQ(answered.load(), kThreads * kPerThread);
   ExpectNothingLeft();
 }
 
