@@ -20,23 +20,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace winnow::cpu::HWY_NAMESPACE {
 
-static_assert(kMaxRowLanes == 4, "RunTask has a case for each");
-
 void RunTask(const AttentionArgs& args, const AttentionTask& task, float* scratch) {
+  if (task.all_lanes <= kMaxRowLanes) return AttendRows(args, task, scratch);
   const int64_t vector_lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
-  switch (task.all_lanes) {
-    case 1:
-      return AttendRows<1>(args, task, scratch);
-    case 2:
-      return AttendRows<2>(args, task, scratch);
-    case 3:
-      return AttendRows<3>(args, task, scratch);
-    case 4:
-      return AttendRows<4>(args, task, scratch);
-    default:
-      return task.all_lanes <= vector_lanes ? AttendTiles<1>(args, task, scratch)
-                                            : AttendTiles<2>(args, task, scratch);
-  }
+  return task.all_lanes <= vector_lanes ? AttendTiles<1>(args, task, scratch)
+                                        : AttendTiles<2>(args, task, scratch);
 }
 
 // The weight of a partial result whose largest score is `max` when the largest of all is `all_max`.

@@ -1,4 +1,4 @@
-// Attention of one to four queries, vectors along the head dim: for single tokens, where reading
+// Attention of a few queries, vectors along the head dim: for single tokens, where reading
 // the keys and values once (8 D bytes each key and head) is what takes the time. Inclusion as in
 // exp-inl.h.
 #if defined(WINNOW_KERNELS_CPU_ATTENTION_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -22,11 +22,43 @@ namespace winnow::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// scores[l] = query[l] . key. The queries are padded with zeros to whole vectors.
+// What a task keeps while it goes through the keys: parts of its scratch.
+struct RowsState {
+  int64_t head_dim = 0;
+  int64_t stride = 0;         // head_dim up to whole vectors
+  float* queries = nullptr;   // [lanes, stride], scaled for exp2, zeros at the end
+  float* sums = nullptr;      // [lanes, stride]
+  float* scores = nullptr;    // [kMaxTogether, kKeyBlock], then the weights
+  float* quarters = nullptr;  // [kMaxTogether, kKeyBlock, 4]
+  float max[kMaxRowLanes];
+  float sum[kMaxRowLanes];
+  int32_t rows[kMaxRowLanes];  // within the sequence
+};
+
+// Lanes that share one reading of a key: as many as have room in registers.
+inline constexpr int kMaxTogether = 4;
+
+// Writes four numbers with the same sum as the vector's lanes.
+template <class D>
+HWY_INLINE void StoreQuarters(D d, hn::Vec<D> v, float* HWY_RESTRICT to) {
+#if HWY_TARGET == HWY_SCALAR
+  hn::Store(v, d, to);
+  to[1] = to[2] = to[3] = 0;
+#else
+  if constexpr (hn::MaxLanes(d) > 4) {
+    const hn::Half<D> half;
+    StoreQuarters(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), to);
+  } else {
+    hn::Store(v, d, to);
+  }
+#endif
+}
+
+// quarters[l] = query[l] . key, as four numbers to be added up for many keys at a time.
 template <int kLanes, class D>
 HWY_INLINE void DotKey(D d, const float* HWY_RESTRICT queries, int64_t query_stride,
                        const float* HWY_RESTRICT key, int64_t head_dim,
-                       float* HWY_RESTRICT scores) {
+                       float* HWY_RESTRICT quarters) {
   using V = hn::Vec<D>;
   const int64_t n = static_cast<int64_t>(hn::Lanes(d));
   V sum[kLanes];
@@ -48,7 +80,19 @@ HWY_INLINE void DotKey(D d, const float* HWY_RESTRICT queries, int64_t query_str
     }
   }
   HWY_UNROLL(8)
-  for (int l = 0; l < kLanes; ++l) scores[l * kKeyBlock] = hn::GetLane(hn::SumOfLanes(d, sum[l]));
+  for (int l = 0; l < kLanes; ++l) StoreQuarters(d, sum[l], quarters + l * kKeyBlock * 4);
+}
+
+// scores[key] = sum of the key's four quarters, for whole vectors of keys.
+template <class D>
+HWY_INLINE void AddQuarters(D d, const float* HWY_RESTRICT quarters, int num_keys,
+                            float* HWY_RESTRICT scores) {
+  const int n = static_cast<int>(hn::Lanes(d));
+  for (int key = 0; key < num_keys; key += n) {
+    hn::Vec<D> a, b, c, e;
+    hn::LoadInterleaved4(d, quarters + 4 * key, a, b, c, e);
+    hn::Store(hn::Add(hn::Add(a, b), hn::Add(c, e)), d, scores + key);
+  }
 }
 
 // sums[l][i ...] = sums[l][i ...] * decay[l] + sum over keys of weight[l] * value[i ...], for kVecs
@@ -125,97 +169,118 @@ HWY_INLINE float SoftmaxBlock(D d, int num_keys, float* HWY_RESTRICT scores,
   return decay;
 }
 
-// One block of keys against kLanes queries.
+// scores of a block of keys for the lanes first .. first + kLanes - 1; -infinity where a lane does
+// not see the key.
 template <int kLanes, class D>
-HWY_INLINE void AttendRowsBlock(D d, const KeyRef* HWY_RESTRICT refs, int num_keys,
-                                const LaneGeometry& lanes, int64_t head_dim,
-                                const float* HWY_RESTRICT queries, int64_t stride,
-                                float* HWY_RESTRICT scores, float* HWY_RESTRICT sums,
-                                float* HWY_RESTRICT max, float* HWY_RESTRICT sum) {
-  const int64_t n = static_cast<int64_t>(hn::Lanes(d));
+HWY_INLINE void ScoreBlock(D d, const KeyRef* HWY_RESTRICT refs, int num_keys, int first,
+                           const RowsState& state) {
+  const float* queries = state.queries + first * state.stride;
   for (int key = 0; key < num_keys; ++key) {
     // The values follow only when the block's weights are known; ask for them now.
-    for (int64_t i = 0; i < head_dim; i += 16) hwy::Prefetch(refs[key].value + i);
-    DotKey<kLanes>(d, queries, stride, refs[key].key, head_dim, scores + key);
-    HWY_UNROLL(8)
-    for (int l = 0; l < kLanes; ++l) {
-      const int32_t row = lanes.Row(l);
-      const bool visible = refs[key].begin <= row && row < refs[key].end;
-      if (!visible) scores[l * kKeyBlock + key] = -std::numeric_limits<float>::infinity();
-    }
+    for (int64_t i = 0; i < state.head_dim; i += 16) hwy::Prefetch(refs[key].value + i);
+    DotKey<kLanes>(d, queries, state.stride, refs[key].key, state.head_dim,
+                   state.quarters + 4 * key);
   }
-  float decay[kLanes];
-  HWY_UNROLL(8)
   for (int l = 0; l < kLanes; ++l) {
-    decay[l] = SoftmaxBlock(d, num_keys, scores + l * kKeyBlock, max + l, sum + l);
-  }
-  // As many sums as the registers hold: 32 vectors from AVX-512 on, else 16.
-  constexpr int kVecs = HWY_TARGET <= HWY_AVX3 ? (kLanes == 1 ? 8 : 4) : (kLanes == 1 ? 4 : 2);
-  int64_t i = 0;
-  for (; i + kVecs * n <= head_dim; i += kVecs * n) {
-    AddValues<kLanes, kVecs>(d, refs, num_keys, scores, decay, i, sums, stride);
-  }
-  if constexpr (kVecs > 4) {
-    for (; i + 4 * n <= head_dim; i += 4 * n) {
-      AddValues<kLanes, 4>(d, refs, num_keys, scores, decay, i, sums, stride);
+    float* scores = state.scores + l * kKeyBlock;
+    AddQuarters(d, state.quarters + 4 * l * kKeyBlock, num_keys, scores);
+    // The first row sees every key that was collected and does not begin later.
+    const int32_t row = state.rows[first + l];
+    for (int key = 0; key < num_keys; ++key) {
+      const bool visible = refs[key].begin <= row && row < refs[key].end;
+      scores[key] = visible ? scores[key] : -std::numeric_limits<float>::infinity();
     }
-  }
-  for (; i + 2 * n <= head_dim; i += 2 * n) {
-    AddValues<kLanes, 2>(d, refs, num_keys, scores, decay, i, sums, stride);
-  }
-  for (; i + n <= head_dim; i += n) {
-    AddValues<kLanes, 1>(d, refs, num_keys, scores, decay, i, sums, stride);
-  }
-  if (i < head_dim) {
-    AddValuesTail(d, kLanes, refs, num_keys, scores, decay, i, head_dim, sums, stride);
   }
 }
 
-template <int kLanes>
-HWY_NOINLINE void AttendRows(const AttentionArgs& args, const AttentionTask& task, float* scratch) {
-  const hn::ScalableTag<float> d;
-  const int64_t head_dim = args.pages.head_dim;
+// One block of keys against the lanes first .. first + kLanes - 1.
+template <int kLanes, class D>
+HWY_INLINE void AttendBlock(D d, const KeyRef* HWY_RESTRICT refs, int num_keys, int first,
+                            RowsState* state) {
   const int64_t n = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t stride = (head_dim + n - 1) / n * n;
-  const LaneGeometry lanes(args, task);
-  float* scores = scratch;                       // [kLanes, kKeyBlock]
-  float* queries = scores + kLanes * kKeyBlock;  // [kLanes, stride], scaled for exp2
-  float* sums = queries + kLanes * stride;       // [kLanes, stride]
-  float max[kLanes];
-  float sum[kLanes] = {};
-
-  const float scale =
-      static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(head_dim)));
+  const int64_t head_dim = state->head_dim;
+  ScoreBlock<kLanes>(d, refs, num_keys, first, *state);
+  const float* weights = state->scores;
+  float decay[kLanes];
   HWY_UNROLL(8)
   for (int l = 0; l < kLanes; ++l) {
+    decay[l] = SoftmaxBlock(d, num_keys, state->scores + l * kKeyBlock, state->max + first + l,
+                            state->sum + first + l);
+  }
+  // As many sums as the registers hold: 32 vectors from AVX-512 on, else 16.
+  constexpr int kVecs = HWY_TARGET <= HWY_AVX3 ? 4 : kLanes == 1 ? 4 : 2;
+  float* sums = state->sums + first * state->stride;
+  int64_t i = 0;
+  for (; i + kVecs * n <= head_dim; i += kVecs * n) {
+    AddValues<kLanes, kVecs>(d, refs, num_keys, weights, decay, i, sums, state->stride);
+  }
+  for (; i + n <= head_dim; i += n) {
+    AddValues<kLanes, 1>(d, refs, num_keys, weights, decay, i, sums, state->stride);
+  }
+  if (i < head_dim) {
+    AddValuesTail(d, kLanes, refs, num_keys, weights, decay, i, head_dim, sums, state->stride);
+  }
+}
+
+template <class D>
+HWY_INLINE void StartRows(D d, const AttentionArgs& args, const AttentionTask& task,
+                          const LaneGeometry& lanes, float* scratch, RowsState* state) {
+  const int64_t n = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t head_dim = args.pages.head_dim;
+  state->head_dim = head_dim;
+  state->stride = (head_dim + n - 1) / n * n;
+  state->scores = scratch;
+  state->quarters = state->scores + kMaxTogether * kKeyBlock;
+  state->queries = state->quarters + kMaxTogether * kKeyBlock * 4;
+  state->sums = state->queries + task.num_lanes * state->stride;
+  const float scale =
+      static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(head_dim)));
+  for (int l = 0; l < task.num_lanes; ++l) {
     const float* query = lanes.Query(args, l);
-    max[l] = kLowestScore;
-    for (int64_t i = 0; i < stride; ++i) {
-      queries[l * stride + i] = i < head_dim ? query[i] * scale : 0.0f;
-      sums[l * stride + i] = 0.0f;
+    state->max[l] = kLowestScore;
+    state->sum[l] = 0;
+    state->rows[l] = lanes.Row(l);
+    for (int64_t i = 0; i < state->stride; ++i) {
+      state->queries[l * state->stride + i] = i < head_dim ? query[i] * scale : 0.0f;
+      state->sums[l * state->stride + i] = 0;
     }
   }
+}
 
+inline void FinishRows(const AttentionArgs& args, const AttentionTask& task,
+                       const LaneGeometry& lanes, const RowsState& state) {
+  for (int l = 0; l < task.num_lanes; ++l) {
+    const bool whole = task.partial == nullptr;
+    float* out = whole ? lanes.Out(args, l) : task.partial + l * PartialStride(state.head_dim);
+    const float factor = whole ? 1.0f / state.sum[l] : 1.0f;
+    for (int64_t i = 0; i < state.head_dim; ++i) out[i] = state.sums[l * state.stride + i] * factor;
+    if (whole) continue;
+    out[state.head_dim] = state.max[l];
+    out[state.head_dim + 1] = state.sum[l];
+  }
+}
+
+// REQUIRES: task.num_lanes <= kMaxRowLanes.
+HWY_NOINLINE void AttendRows(const AttentionArgs& args, const AttentionTask& task, float* scratch) {
+  const hn::ScalableTag<float> d;
+  const LaneGeometry lanes(args, task);
+  RowsState state;
+  StartRows(d, args, task, lanes, scratch, &state);
   const KeySource source(args, task.sequence, task.head);
   KeyRef refs[kKeyBlock];
   for (int64_t index = task.key_begin; index < task.key_end;) {
     int num_keys = 0;
     index = source.Collect(index, task.key_end, kKeyBlock, refs, &num_keys);
     if (num_keys == 0) continue;
-    AttendRowsBlock<kLanes>(d, refs, num_keys, lanes, head_dim, queries, stride, scores, sums, max,
-                            sum);
+    // Lanes beyond the first few find the block's keys and values in the cache.
+    int lane = 0;
+    for (; lane + 4 <= task.num_lanes; lane += 4) AttendBlock<4>(d, refs, num_keys, lane, &state);
+    const int rest = task.num_lanes - lane;
+    if (rest == 1) AttendBlock<1>(d, refs, num_keys, lane, &state);
+    if (rest == 2) AttendBlock<2>(d, refs, num_keys, lane, &state);
+    if (rest == 3) AttendBlock<3>(d, refs, num_keys, lane, &state);
   }
-
-  HWY_UNROLL(8)
-  for (int l = 0; l < kLanes; ++l) {
-    const bool whole = task.partial == nullptr;
-    float* out = whole ? lanes.Out(args, l) : task.partial + l * PartialStride(head_dim);
-    const float factor = whole ? 1.0f / sum[l] : 1.0f;
-    for (int64_t i = 0; i < head_dim; ++i) out[i] = sums[l * stride + i] * factor;
-    if (whole) continue;
-    out[head_dim] = max[l];
-    out[head_dim + 1] = sum[l];
-  }
+  FinishRows(args, task, lanes, state);
 }
 
 }  // namespace winnow::cpu::HWY_NAMESPACE

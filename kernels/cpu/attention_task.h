@@ -25,7 +25,7 @@ inline constexpr int kMinTaskLanes = 32;
 inline constexpr int kKeyBlock = 64;
 // With at most so many lanes the vectors run along D (attention_rows-inl.h), else along the lanes
 // (attention_tile-inl.h).
-inline constexpr int kMaxRowLanes = 4;
+inline constexpr int kMaxRowLanes = 8;
 // With at most so many lanes the keys are split into segments, so that a few sequences still use
 // all threads.
 inline constexpr int kMaxSplitLanes = 32;
@@ -85,7 +85,7 @@ inline int64_t AttentionScratchFloats(int64_t head_dim, int max_lanes) {
   constexpr int64_t kTileLanes = kMinTaskLanes;
   constexpr int64_t kPadding = 64;
   if (max_lanes <= kMaxRowLanes) {
-    return 2 * kMaxRowLanes * (head_dim + kPadding) + kMaxRowLanes * kKeyBlock + kPadding;
+    return 2 * kMaxRowLanes * (head_dim + kPadding) + 5 * 4 * kKeyBlock + kPadding;
   }
   const int64_t lanes = (max_lanes + kTileLanes - 1) / kTileLanes * kTileLanes;
   return lanes * (2 * head_dim + 3) + kKeyBlock * (kTileLanes + 2 * head_dim) + kPadding;

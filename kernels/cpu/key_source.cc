@@ -63,12 +63,14 @@ int64_t KeySource::Collect(int64_t first, int64_t last, int capacity, KeyRef* re
 int64_t KeySource::CollectKept(int64_t first, int64_t last, int capacity, KeyRef* refs,
                                int* count) const {
   const float* key = nullptr;
+  int64_t in_page = first % pages_.page_tokens;
   int64_t index = first;
   for (; index < last && *count < capacity; ++index) {
-    const bool new_page = key == nullptr || index % pages_.page_tokens == 0;
-    key = new_page ? pages_.KeptKey<const float>(slot_, head_, index) : key + pages_.head_dim;
+    key = key == nullptr || in_page == 0 ? pages_.KeptKey<const float>(slot_, head_, index)
+                                         : key + pages_.head_dim;
     const int32_t end = EndRow(kept_expiry_[index]);
     if (end > 0) refs[(*count)++] = {key, key + pages_.value_offset(), 0, end};
+    if (++in_page == pages_.page_tokens) in_page = 0;
   }
   return index;
 }
