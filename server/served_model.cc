@@ -1,8 +1,24 @@
 #include "server/served_model.h"
 
 #include <string>
+#include <variant>
 
 namespace winnow {
+namespace {
+
+void DescribeWindow(const ModelConfig& config, v1::GetModelInfoResponse* info) {
+  for (const LayerConfig& layer : config.layers) {
+    const auto* attention = std::get_if<AttentionConfig>(&layer.mixer);
+    if (attention == nullptr || !attention->window_size.has_value()) continue;
+    info->set_window_tokens(static_cast<uint32_t>(*attention->window_size));
+    if (attention->eviction.has_value()) {
+      info->set_kept_tokens_per_head(static_cast<uint32_t>(attention->eviction->buffer_size));
+    }
+    return;  // config.json has one window for all
+  }
+}
+
+}  // namespace
 
 v1::GetModelInfoResponse DescribeModel(const ModelConfig& config, const StateSpec& spec,
                                        const StatePlan& plan) {
@@ -21,6 +37,7 @@ v1::GetModelInfoResponse DescribeModel(const ModelConfig& config, const StateSpe
   info.set_kv_bytes_per_token(spec.kv_bytes_per_token());
   info.set_num_layers(config.layers.size());
   info.set_page_tokens(spec.page_tokens());
+  DescribeWindow(config, &info);
   if (const AttentionConfig* attention = config.attention(); attention != nullptr) {
     if (attention->window_size.has_value()) info.set_window_tokens(*attention->window_size);
     if (attention->eviction.has_value()) {

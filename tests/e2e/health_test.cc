@@ -121,6 +121,8 @@ TEST(ModelInfoTest, DescribesTheModel) {
   EXPECT_EQ(info.max_concurrent_sequences(), 8u);
   EXPECT_FALSE(info.has_max_sequence_tokens());
   EXPECT_EQ(info.page_tokens(), 16u);
+  EXPECT_EQ(info.window_tokens(), 16u);
+  EXPECT_EQ(info.kept_tokens_per_head(), 8u);
   // 2 heads, keys and values of 8 float32.
   EXPECT_EQ(info.kv_bytes_per_token(), 128u);
   EXPECT_EQ(info.state_layout(), server.model().state_spec().fingerprint());

@@ -1,0 +1,168 @@
+#include "client/answer_printer.h"
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "google/protobuf/util/json_util.h"
+
+namespace winnow {
+namespace {
+
+nlohmann::json ToJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) return nullptr;
+  return nlohmann::json::parse(text);
+}
+
+// "FINISH_REASON_STOP" -> "stop"
+std::string ReasonName(v1::FinishReason reason) {
+  constexpr size_t kPrefix = sizeof("FINISH_REASON_") - 1;
+  std::string name = v1::FinishReason_Name(reason);
+  name = name.size() > kPrefix ? name.substr(kPrefix) : name;
+  for (char& c : name) c = static_cast<char>(tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+nlohmann::json LogprobToJson(const v1::PositionLogprobs& entry) {
+  nlohmann::json json = {
+      {"token_id", entry.token_id()}, {"logprob", entry.logprob()}, {"rank", entry.rank()}};
+  if (entry.top_size() > 0) json["top"] = nlohmann::json::array();
+  for (const auto& top : entry.top()) {
+    json["top"].push_back({{"token_id", top.token_id()}, {"logprob", top.logprob()}});
+  }
+  return json;
+}
+
+nlohmann::json LogprobsToJson(const std::vector<v1::PositionLogprobs>& entries) {
+  nlohmann::json json = nlohmann::json::array();
+  for (const auto& entry : entries) json.push_back(LogprobToJson(entry));
+  return json;
+}
+
+// One line per token: id, logprob, rank, alternatives.
+void PrintLogprobs(const char* title, const std::vector<v1::PositionLogprobs>& entries,
+                   std::ostream* out) {
+  if (entries.empty()) return;
+  *out << title << ": token id, logprob, rank, most likely tokens\n";
+  for (const auto& entry : entries) {
+    *out << absl::StrFormat("%8d %10.5f %6d ", entry.token_id(), entry.logprob(), entry.rank());
+    for (const auto& top : entry.top()) {
+      *out << absl::StrFormat(" %d:%.5f", top.token_id(), top.logprob());
+    }
+    *out << "\n";
+  }
+}
+
+nlohmann::json FinishToJson(const v1::Finish& finish) {
+  nlohmann::json json = {{"reason", ReasonName(finish.reason())},
+                         {"num_output_tokens", finish.num_output_tokens()},
+                         {"timing",
+                          {{"queue_seconds", finish.timing().queue_seconds()},
+                           {"prefill_seconds", finish.timing().prefill_seconds()},
+                           {"decode_seconds", finish.timing().decode_seconds()}}}};
+  if (finish.has_stop_token_id()) json["stop_token_id"] = finish.stop_token_id();
+  if (finish.has_stop_text()) json["stop_text"] = finish.stop_text();
+  for (const v1::LayerKept& kept : finish.kept()) {
+    const std::vector<uint32_t> tokens(kept.kept_tokens().begin(), kept.kept_tokens().end());
+    json["kept"].push_back({{"layer", kept.layer()}, {"kept_tokens", tokens}});
+  }
+  return json;
+}
+
+}  // namespace
+
+AnswerPrinter::AnswerPrinter(OutputForm form, bool quiet, absl::Time start, std::ostream* out,
+                             std::ostream* diagnostics)
+    : form_(form), quiet_(quiet), start_(start), out_(out), diagnostics_(diagnostics) {}
+
+void AnswerPrinter::Add(const v1::GenerateResponse& message, absl::Time now) {
+  if (message.delta().num_tokens() > 0) {
+    if (num_tokens_ == 0) first_token_ = now;
+    last_token_ = now;
+    num_tokens_ += message.delta().num_tokens();
+  }
+  if (form_ == OutputForm::kJsonStream) {
+    *out_ << ToJson(message).dump() << std::endl;
+  } else {
+    Collect(message);
+    if (form_ == OutputForm::kText) AddText(message.delta());
+  }
+}
+
+void AnswerPrinter::Collect(const v1::GenerateResponse& message) {
+  if (message.has_prompt()) prompt_ = message.prompt();
+  if (message.has_finish()) finish_ = message.finish();
+  const auto append = [](const auto& from, auto* to) {
+    to->insert(to->end(), from.begin(), from.end());
+  };
+  append(message.delta().token_ids(), &token_ids_);
+  append(message.delta().logprobs(), &logprobs_);
+  append(message.prompt_logprobs().logprobs(), &prompt_logprobs_);
+  if (form_ == OutputForm::kJson) text_ += message.delta().text();
+}
+
+void AnswerPrinter::AddText(const v1::Delta& delta) {
+  if (delta.text().empty()) return;
+  *out_ << delta.text() << std::flush;
+  line_open_ = delta.text().back() != '\n';
+}
+
+void AnswerPrinter::End(const RpcError& status, absl::Time now) {
+  if (form_ == OutputForm::kText) EndText(status);
+  if (form_ == OutputForm::kJson) EndJson(status, now);
+  if (form_ == OutputForm::kJsonStream && status.code != absl::StatusCode::kOk) {
+    *out_ << nlohmann::json{{"error", ErrorToJson(status)}}.dump() << std::endl;
+  }
+  if (!quiet_) PrintTimes(now);
+}
+
+void AnswerPrinter::EndText(const RpcError& status) {
+  if (line_open_) *out_ << "\n";
+  if (!token_ids_.empty()) *out_ << "token ids: " << absl::StrJoin(token_ids_, " ") << "\n";
+  PrintLogprobs("prompt logprobs", prompt_logprobs_, out_);
+  PrintLogprobs("logprobs", logprobs_, out_);
+  for (const v1::LayerKept& kept : finish_.kept()) {
+    *out_ << "layer " << kept.layer()
+          << " kept per head: " << absl::StrJoin(kept.kept_tokens(), " ") << "\n";
+  }
+  out_->flush();
+  if (status.code != absl::StatusCode::kOk) {
+    *diagnostics_ << "winnow-client: " << DescribeError(status) << std::endl;
+  }
+}
+
+void AnswerPrinter::EndJson(const RpcError& status, absl::Time now) {
+  nlohmann::json json = {{"text", text_}, {"total_seconds", absl::ToDoubleSeconds(now - start_)}};
+  if (!prompt_.request_id().empty()) {
+    json["request_id"] = prompt_.request_id();
+    json["model"] = prompt_.model();
+    json["num_prompt_tokens"] = prompt_.num_prompt_tokens();
+    json["seed"] = prompt_.seed();
+  }
+  if (!token_ids_.empty()) json["token_ids"] = token_ids_;
+  if (!logprobs_.empty()) json["logprobs"] = LogprobsToJson(logprobs_);
+  if (!prompt_logprobs_.empty()) json["prompt_logprobs"] = LogprobsToJson(prompt_logprobs_);
+  if (finish_.reason() != v1::FINISH_REASON_UNSPECIFIED) json["finish"] = FinishToJson(finish_);
+  if (num_tokens_ > 0) {
+    json["time_to_first_token_seconds"] = absl::ToDoubleSeconds(first_token_ - start_);
+    json["tokens_per_second"] = TokensPerSecond();
+  }
+  if (status.code != absl::StatusCode::kOk) json["error"] = ErrorToJson(status);
+  *out_ << json.dump(1) << std::endl;
+}
+
+double AnswerPrinter::TokensPerSecond() const {
+  const double seconds = absl::ToDoubleSeconds(last_token_ - first_token_);
+  return num_tokens_ > 1 && seconds > 0 ? static_cast<double>(num_tokens_ - 1) / seconds : 0;
+}
+
+void AnswerPrinter::PrintTimes(absl::Time now) {
+  if (num_tokens_ == 0) return;
+  *diagnostics_ << absl::StrFormat("%d tokens in %.2f s: first after %.3f s, then %.1f tokens/s",
+                                   num_tokens_, absl::ToDoubleSeconds(now - start_),
+                                   absl::ToDoubleSeconds(first_token_ - start_), TokensPerSecond())
+                << std::endl;
+}
+
+}  // namespace winnow

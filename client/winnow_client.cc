@@ -1,0 +1,155 @@
+// winnow-client: sends one prompt to a server and streams the answer. See --help.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/answer_printer.h"
+#include "client/client_options.h"
+#include "client/exit_codes.h"
+#include "client/rpc_error.h"
+#include "google/protobuf/util/json_util.h"
+#include "grpcpp/grpcpp.h"
+#include "proto/winnow/v1/generation.grpc.pb.h"
+
+namespace winnow {
+namespace {
+
+using Stub = v1::GenerationService::Stub;
+
+RpcError ToRpcError(const grpc::Status& status) {
+  return {static_cast<absl::StatusCode>(status.error_code()), status.error_message(),
+          status.error_details()};
+}
+
+std::unique_ptr<Stub> Connect(const std::string& server) {
+  grpc::ChannelArguments args;
+  args.SetMaxReceiveMessageSize(-1);
+  return v1::GenerationService::NewStub(
+      grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), args));
+}
+
+void SetDeadline(const ClientOptions& options, grpc::ClientContext* context) {
+  if (!options.timeout.has_value()) return;
+  context->set_deadline(absl::ToChronoTime(absl::Now() + *options.timeout));
+}
+
+// Cancels the call at Ctrl-C. Blocks the signals first, so it must come before gRPC starts its
+// threads.
+class CancelOnSignal {
+ public:
+  CancelOnSignal() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  }
+  // The thread is left to the process' end.
+  void Watch(grpc::ClientContext* context) {
+    std::thread([signals = signals_, context] {
+      int signal = 0;
+      if (sigwait(&signals, &signal) == 0) context->TryCancel();
+      if (sigwait(&signals, &signal) == 0) _exit(kExitStopped);
+    }).detach();
+  }
+
+ private:
+  sigset_t signals_;
+};
+
+absl::StatusOr<std::string> ReadPrompt(const std::string& path) {
+  std::ostringstream text;
+  if (path == "-") {
+    text << std::cin.rdbuf();
+  } else {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
+    text << file.rdbuf();
+    if (file.bad()) return absl::DataLossError(absl::StrCat("cannot read ", path));
+  }
+  std::string prompt = text.str();
+  if (!prompt.empty() && prompt.back() == '\n') prompt.pop_back();
+  return prompt;
+}
+
+int Generate(const ClientOptions& options, Stub& stub, grpc::ClientContext& context) {
+  const absl::Time start = absl::Now();
+  AnswerPrinter printer(options.form, options.quiet, start, &std::cout, &std::cerr);
+  auto reader = stub.Generate(&context, options.request);
+  v1::GenerateResponse message;
+  while (reader->Read(&message)) {
+    printer.Add(message, absl::Now());
+    if (!std::cout) context.TryCancel();  // nobody reads what we print
+  }
+  const RpcError status = ToRpcError(reader->Finish());
+  printer.End(status, absl::Now());
+  return ExitCodeFor(status.code);
+}
+
+// Prints a unary call's answer.
+int Print(const grpc::Status& status, const google::protobuf::Message& answer) {
+  if (!status.ok()) {
+    std::cerr << "winnow-client: " << DescribeError(ToRpcError(status)) << std::endl;
+    return ExitCodeFor(static_cast<absl::StatusCode>(status.error_code()));
+  }
+  google::protobuf::util::JsonPrintOptions print;
+  print.add_whitespace = true;
+  print.always_print_primitive_fields = true;
+  print.preserve_proto_field_names = true;
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(answer, &text, print).ok()) return kExitOther;
+  std::cout << text;
+  return kExitOk;
+}
+
+int Run(ClientOptions options) {
+  signal(SIGPIPE, SIG_IGN);
+  if (options.prompt_file.has_value()) {
+    auto prompt = ReadPrompt(*options.prompt_file);
+    if (!prompt.ok()) {
+      std::cerr << "winnow-client: " << prompt.status().message() << std::endl;
+      return kExitUsage;
+    }
+    options.request.set_text(*std::move(prompt));
+  }
+  CancelOnSignal cancel;
+  const std::unique_ptr<Stub> stub = Connect(options.server);
+  // Outlives the watching thread, which nobody joins.
+  auto* context = new grpc::ClientContext();
+  SetDeadline(options, context);
+  cancel.Watch(context);
+  switch (options.action) {
+    case ClientAction::kGenerate:
+      return Generate(options, *stub, *context);
+    case ClientAction::kModelInfo: {
+      v1::GetModelInfoResponse info;
+      return Print(stub->GetModelInfo(context, {}, &info), info);
+    }
+    case ClientAction::kLoad: {
+      v1::GetLoadResponse load;
+      return Print(stub->GetLoad(context, {}, &load), load);
+    }
+  }
+  return kExitOther;
+}
+
+}  // namespace
+}  // namespace winnow
+
+int main(int argc, char** argv) {
+  const winnow::ClientCommandLine line =
+      winnow::ParseClientCommandLine(argc, argv, isatty(STDIN_FILENO) != 0);
+  if (!line.options.has_value()) {
+    std::fputs(line.text.c_str(), line.exit_code == 0 ? stdout : stderr);
+    return line.exit_code;
+  }
+  return winnow::Run(*line.options);
+}
