@@ -31,7 +31,7 @@ constexpr int64_t kLongText = 1'000'000;
 struct DemoOptions {
   std::string server_binary;
   std::string model;
-  uint64_t seed = 1;
+  uint64_t seed = 2;
   int64_t num_tokens = 8000;
   int num_facts = 8;
   std::vector<std::string> server_flags;

@@ -205,7 +205,7 @@ void AddComputeFlags(Flags& flags, Options* options) {
 
 void AddStateFlags(Flags& flags, Options* options) {
   flags.Group("State");
-  flags.Bytes("--state_memory", &options->state_memory_bytes, 1 << 20, int64_t{1} << 50,
+  flags.Bytes("--state_memory", &options->state_memory_bytes, 1 << 10, int64_t{1} << 50,
               "Memory for the sequences' state: slots and pages");
   flags.Integer("--max_sequences", &options->max_sequences, 1, 1 << 20,
                 "Sequences that run at the same time at most");

@@ -77,7 +77,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"--threads=two", "whole number from 1 to 1024"},
                       Wrong{"--max_step_tokens=1.5", "whole number from 1"},
                       Wrong{"--max_sequences=-1", "whole number from 1"},
-                      Wrong{"--state_memory=4", "from 1MiB to 1024TiB"},
+                      Wrong{"--state_memory=4", "from 1KiB to 1024TiB"},
                       Wrong{"--state_memory=4Gib", "is not a size"},
                       Wrong{"--shutdown_delay=5", "is not a duration"},
                       Wrong{"--drain_timeout=-1s", "is negative"},
