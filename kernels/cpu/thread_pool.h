@@ -51,7 +51,7 @@ class ThreadPool {
  private:
   using Fn = absl::FunctionRef<void(int64_t, int)>;
 
-  struct alignas(64) Scratch {
+  struct Scratch {
     struct Free {
       void operator()(float* p) const;
     };
@@ -74,10 +74,12 @@ class ThreadPool {
   // The loop in progress: its number << 32 | tasks not yet claimed. A successful exchange of this
   // proves that fn_ and num_tasks_, read before it, belong to that loop: they change only when none
   // of its tasks is unclaimed.
-  alignas(64) std::atomic<uint64_t> state_{0};
+  std::atomic<uint64_t> state_{0};
   std::atomic<const Fn*> fn_{nullptr};
   std::atomic<int64_t> num_tasks_{0};
-  alignas(64) std::atomic<int64_t> num_done_{0};
+  // Everybody adds to this while others claim: on another cache line.
+  [[maybe_unused]] char padding_[64];
+  std::atomic<int64_t> num_done_{0};
   std::atomic<bool> running_{false};
   std::atomic<bool> stop_{false};
 

@@ -7,14 +7,11 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <functional>
 #include <memory>
 #include <random>
-#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -26,6 +23,7 @@
 #include "kernels/tensor.h"
 #include "kernels/weight_matrix.h"
 #include "tests/bench/machine_rates.h"
+#include "tests/bench/measurement.h"
 #include "tests/bench/sgemm_peer.h"
 
 namespace winnow::bench {
@@ -54,10 +52,6 @@ constexpr Shape kShapes[] = {
     {"head", 32000, 1024},
 };
 
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 // Anonymous memory on pages of the usual size (as a mapped file has them) or on huge ones.
 class Memory {
  public:
@@ -81,36 +75,6 @@ class Memory {
  private:
   std::byte* data_ = nullptr;
   int64_t size_;
-};
-
-// A piece of work that is timed in several rounds.
-class Measurement {
- public:
-  explicit Measurement(std::function<void()> work) : work_(std::move(work)) {}
-
-  // Warms up until the threads of whatever was measured before have fallen asleep, then repeats the
-  // work for some time.
-  void Round() {
-    constexpr double kWarmSeconds = 0.01, kTimedSeconds = 0.06;
-    double begin = Seconds();
-    int count = 0;
-    for (; count == 0 || Seconds() < begin + kWarmSeconds; ++count) work_();
-    const double estimate = (Seconds() - begin) / count;
-    count = std::max(1, static_cast<int>(kTimedSeconds / estimate));
-    begin = Seconds();
-    for (int i = 0; i < count; ++i) work_();
-    seconds_.push_back((Seconds() - begin) / count);
-  }
-
-  double MedianSeconds() const {
-    std::vector<double> sorted = seconds_;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
-
- private:
-  std::function<void()> work_;
-  std::vector<double> seconds_;
 };
 
 // One shape with one number of rows, by Linear and by oneDNN.
