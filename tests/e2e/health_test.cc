@@ -1,12 +1,17 @@
 // What probes and tools ask of any gRPC server: health (Check and Watch) and reflection. And the
 // other RPCs of ours.
+#include <unistd.h>
+
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
 #include "proto/grpc/health/v1/health.grpc.pb.h"
+#include "server/served_model.h"
+#include "server/server.h"
 #include "tests/e2e/harness.h"
 
 namespace winnow {
@@ -102,6 +107,33 @@ TEST(ReflectionTest, ListsTheServices) {
   queue.Shutdown();
   while (next()) {
   }
+}
+
+TEST(ListenTest, SeveralAddressesAndUnixSockets) {
+  Options options = TestOptions();
+  const std::string path = "unix:/tmp/winnow-health-test-" + std::to_string(getpid());
+  options.listen = {"127.0.0.1:0", path, "localhost:0"};
+  TestServer server(options);
+  const std::vector<std::string>& addresses = server.server().addresses();
+  ASSERT_EQ(addresses.size(), 3u);
+  EXPECT_EQ(addresses[1], path);
+  EXPECT_THAT(addresses[2], testing::StartsWith("localhost:"));
+  for (const std::string& address : addresses) {
+    EXPECT_EQ(Client(address).Generate(IdsRequest(SomePrompt(3), 1)).code, absl::StatusCode::kOk)
+        << address;
+  }
+}
+
+TEST(ListenTest, TakenAddressIsAnError) {
+  TestServer server;
+  Options options = TestOptions();
+  options.listen = {"127.0.0.1:0", server.address()};
+  ServedModel served;
+  served.model = &server.model();
+  served.plan.num_slots = served.plan.num_pages = 1;
+  const auto second = Server::Start(options, served, nullptr);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(server.address()));
 }
 
 TEST(ModelInfoTest, DescribesTheModel) {
