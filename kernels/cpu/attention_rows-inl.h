@@ -169,15 +169,31 @@ HWY_INLINE float SoftmaxBlock(D d, int num_keys, float* HWY_RESTRICT scores,
   return decay;
 }
 
+// Some keys that are attended to together.
+struct KeyBlockRefs {
+  int size = 0;
+  KeyRef refs[kKeyBlock];
+};
+
+HWY_INLINE void Prefetch(const float* x, int64_t size) {
+  for (int64_t i = 0; i < size; i += 16) hwy::Prefetch(x + i);
+}
+
 // scores of a block of keys for the lanes first .. first + kLanes - 1; -infinity where a lane does
 // not see the key.
 template <int kLanes, class D>
-HWY_INLINE void ScoreBlock(D d, const KeyRef* HWY_RESTRICT refs, int num_keys, int first,
+HWY_INLINE void ScoreBlock(D d, const KeyBlockRefs& block, const KeyBlockRefs* next, int first,
                            const RowsState& state) {
+  const KeyRef* HWY_RESTRICT refs = block.refs;
+  const int num_keys = block.size;
   const float* queries = state.queries + first * state.stride;
   for (int key = 0; key < num_keys; ++key) {
-    // The values follow only when the block's weights are known; ask for them now.
-    for (int64_t i = 0; i < state.head_dim; i += 16) hwy::Prefetch(refs[key].value + i);
+    // This block's values and the next one's keys lie in other pages, where the processor does not
+    // look by itself: ask for them while there is work to do.
+    if (next != nullptr) {
+      Prefetch(refs[key].value, state.head_dim);
+      if (key < next->size) Prefetch(next->refs[key].key, state.head_dim);
+    }
     DotKey<kLanes>(d, queries, state.stride, refs[key].key, state.head_dim,
                    state.quarters + 4 * key);
   }
@@ -193,13 +209,16 @@ HWY_INLINE void ScoreBlock(D d, const KeyRef* HWY_RESTRICT refs, int num_keys, i
   }
 }
 
-// One block of keys against the lanes first .. first + kLanes - 1.
+// One block of keys against the lanes first .. first + kLanes - 1. `next`: the block that follows,
+// if it is not asked for yet.
 template <int kLanes, class D>
-HWY_INLINE void AttendBlock(D d, const KeyRef* HWY_RESTRICT refs, int num_keys, int first,
+HWY_INLINE void AttendBlock(D d, const KeyBlockRefs& block, const KeyBlockRefs* next, int first,
                             RowsState* state) {
   const int64_t n = static_cast<int64_t>(hn::Lanes(d));
   const int64_t head_dim = state->head_dim;
-  ScoreBlock<kLanes>(d, refs, num_keys, first, *state);
+  const KeyRef* refs = block.refs;
+  const int num_keys = block.size;
+  ScoreBlock<kLanes>(d, block, next, first, *state);
   const float* weights = state->scores;
   float decay[kLanes];
   HWY_UNROLL(8)
@@ -267,18 +286,26 @@ HWY_NOINLINE void AttendRows(const AttentionArgs& args, const AttentionTask& tas
   RowsState state;
   StartRows(d, args, task, lanes, scratch, &state);
   const KeySource source(args, task.sequence, task.head);
-  KeyRef refs[kKeyBlock];
-  for (int64_t index = task.key_begin; index < task.key_end;) {
-    int num_keys = 0;
-    index = source.Collect(index, task.key_end, kKeyBlock, refs, &num_keys);
-    if (num_keys == 0) continue;
-    // Lanes beyond the first few find the block's keys and values in the cache.
+  KeyBlockRefs blocks[2];
+  int64_t index = task.key_begin;
+  const auto collect = [&](KeyBlockRefs* block) {
+    block->size = 0;
+    index = source.Collect(index, task.key_end, kKeyBlock, block->refs, &block->size);
+  };
+  collect(&blocks[0]);
+  for (int current = 0; blocks[current].size > 0; current = 1 - current) {
+    const KeyBlockRefs& block = blocks[current];
+    KeyBlockRefs* next = &blocks[1 - current];
+    collect(next);
     int lane = 0;
-    for (; lane + 4 <= task.num_lanes; lane += 4) AttendBlock<4>(d, refs, num_keys, lane, &state);
+    for (; lane + kMaxTogether <= task.num_lanes; lane += kMaxTogether) {
+      AttendBlock<kMaxTogether>(d, block, lane == 0 ? next : nullptr, lane, &state);
+    }
+    const KeyBlockRefs* ask = lane == 0 ? next : nullptr;
     const int rest = task.num_lanes - lane;
-    if (rest == 1) AttendBlock<1>(d, refs, num_keys, lane, &state);
-    if (rest == 2) AttendBlock<2>(d, refs, num_keys, lane, &state);
-    if (rest == 3) AttendBlock<3>(d, refs, num_keys, lane, &state);
+    if (rest == 1) AttendBlock<1>(d, block, ask, lane, &state);
+    if (rest == 2) AttendBlock<2>(d, block, ask, lane, &state);
+    if (rest == 3) AttendBlock<3>(d, block, ask, lane, &state);
   }
   FinishRows(args, task, lanes, state);
 }
