@@ -78,6 +78,9 @@ HWY_INLINE void ConvColumns(D d, const ConvRows& conv, int64_t num_rows, int64_t
   for (; row + kRows <= num_rows; row += kRows)
     ConvTile<kRows, kVecs, kPartial>(d, conv, row, col, partial);
   for (; row + 4 <= num_rows; row += 4) ConvTile<4, kVecs, kPartial>(d, conv, row, col, partial);
+  for (; row + 2 <= num_rows; row += 2) {
+    ConvTile<2, kVecs, kPartial>(d, conv, row, col, partial);
+  }
   for (; row < num_rows; ++row) ConvTile<1, kVecs, kPartial>(d, conv, row, col, partial);
 }
 
