@@ -46,6 +46,7 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* GenerateCall::Start(
     const v1::GenerateRequest* request) {
   std::shared_ptr<GenerateCall> call(new GenerateCall(service, context, request));
   call->self_ = call;
+  service->streams.Add();
   call->Begin();
   return call.get();  // OnDone does not come before gRPC has it
 }
@@ -188,8 +189,11 @@ void GenerateCall::OnCancel() {
 void GenerateCall::OnDone() {
   std::shared_ptr<Request> request;  // outlives the lock: it may be the last to hold this
   const std::shared_ptr<GenerateCall> self = std::move(self_);
-  std::lock_guard<std::mutex> lock(mu_);
-  request = std::move(request_);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    request = std::move(request_);
+  }
+  service_->streams.Remove();
 }
 
 void GenerateCall::Abort(absl::Status status) {

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -8,6 +9,9 @@ namespace winnow {
 namespace {
 
 constexpr int kTextThreads = 2;
+// For connections to end in order once no stream is open. Not all do: a client without a call does
+// not answer, and those that watch health never leave by themselves.
+constexpr absl::Duration kGoodbye = absl::Milliseconds(250);
 
 EngineOptions MakeEngineOptions(const Options& options, const StatePlan& plan,
                                 std::function<void(const absl::Status&)> on_fatal) {
@@ -88,6 +92,9 @@ void Server::AnnounceShutdown() {
 
 void Server::Drain(absl::Time deadline) { engine_->Drain(deadline); }
 
-void Server::Close(absl::Time deadline) { grpc_->Shutdown(deadline); }
+void Server::Close(absl::Time deadline) {
+  context_.streams.WaitForNone(deadline);
+  grpc_->Shutdown(std::min(deadline, absl::Now() + kGoodbye));
+}
 
 }  // namespace winnow

@@ -47,6 +47,8 @@ class Server {
   void AnnounceShutdown();
   // May be called again, from another thread, with an earlier deadline.
   void Drain(absl::Time deadline);
+  // Waits until every stream is written and ended, and cancels what is left at the deadline.
+  // REQUIRES: Drain has returned, or the device is lost.
   void Close(absl::Time deadline);
 
  private:

@@ -13,6 +13,7 @@
 #include "model/tokenizer/tokenizer.h"
 #include "proto/winnow/v1/generation.pb.h"
 #include "scheduler/engine.h"
+#include "server/call_counter.h"
 #include "server/response_builder.h"
 #include "server/validate.h"
 #include "server/work_queue.h"
@@ -32,6 +33,7 @@ struct ServiceContext {
   WorkQueue* delivery_queue = nullptr;  // short ones: from the engine's output to gRPC
 
   std::atomic<bool> shutting_down{false};
+  CallCounter streams;  // Generate calls
 };
 
 }  // namespace winnow
