@@ -36,11 +36,11 @@ HWY_EXPORT(DeltaRecurrent);
 HWY_EXPORT(DeltaChunked);
 HWY_EXPORT(DeltaScratchFloats);
 
-// Measured (tests/bench/cpu_delta.cc): up to one chunk of rows the recurrent form is as fast, and
-// with small keys it always is, since what a chunk costs beside the products with S does not shrink
-// with them.
-constexpr int64_t kMinChunkedRows = kDeltaChunk + 1;
+// Measured (tests/bench/cpu_delta.cc): the chunked form wins from about 10 rows on with keys of 256
+// and 20 with keys of 128. With small keys it hardly ever does, since what a chunk costs beside the
+// products with S does not shrink with them.
 constexpr int64_t kMinChunkedKeyDim = 96;
+constexpr int64_t kMinChunkedKeyFloats = 2560;  // rows times Dk
 
 // Columns that a task has at least, and a multiple of which it begins at: whole panels on AVX-512.
 constexpr int64_t kTaskColumns = 32;
@@ -72,7 +72,7 @@ void CheckArgs(const GatedDeltaArgs& args) {
 
 bool IsChunked(DeltaForm form, int64_t key_dim, int64_t num_rows) {
   if (form != DeltaForm::kByRows) return form == DeltaForm::kChunked;
-  return key_dim >= kMinChunkedKeyDim && num_rows >= kMinChunkedRows;
+  return key_dim >= kMinChunkedKeyDim && num_rows * key_dim >= kMinChunkedKeyFloats;
 }
 
 // Long sequences first, cut finely enough that no task is much more than its share of the step.

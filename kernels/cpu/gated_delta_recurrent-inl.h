@@ -32,6 +32,8 @@ inline constexpr int64_t kDeltaRows = 16;
 // nearest cache run out.
 inline constexpr int kPassVecs = 4;
 inline constexpr int64_t kPanelFloats = 8192;  // 32 KiB
+// Vectors of a panel that one row alone passes over.
+inline constexpr int kSingleVecs = 8;
 
 // The rows of a block, prepared, and the panel they pass over.
 struct RecurrentScratch {
@@ -167,6 +169,61 @@ HWY_INLINE void PassRows(const DeltaTask& task, int64_t begin, int64_t num_rows,
   }
 }
 
+// One row alone: S is read twice and written once, in place and in long runs, the second time from
+// a cache that holds a head. Copying panels would only cost here.
+template <int kVecs, bool kWhole>
+HWY_INLINE void PassSingleRow(const DeltaTask& task, int64_t row, int64_t col, int64_t cols,
+                              const RecurrentScratch& rows) {
+  const DeltaTag d;
+  const int64_t key_dim = task.key_dim();
+  const int64_t value_dim = task.value_dim();
+  const int64_t touched = kWhole ? kVecs * static_cast<int64_t>(hn::Lanes(d)) : cols;
+  const float* HWY_RESTRICT k = rows.k;
+  const float* HWY_RESTRICT q = rows.q;
+  float* HWY_RESTRICT state = task.state() + col;
+  DeltaVec y[kVecs], o[kVecs], delta[kVecs];
+  WINNOW_UNROLL for (int c = 0; c < kVecs; ++c) y[c] = o[c] = hn::Zero(d);
+  for (int64_t i = 0; i < key_dim; ++i) {
+    const DeltaVec ki = hn::Set(d, k[i]);
+    DeltaVec s[kVecs];
+    LoadColumns<kVecs>(state + i * value_dim, touched, s);
+    WINNOW_UNROLL for (int c = 0; c < kVecs; ++c) y[c] = hn::MulAdd(ki, s[c], y[c]);
+  }
+  const DeltaVec decay = hn::Set(d, rows.decay[0]);
+  const DeltaVec beta = hn::Set(d, rows.beta[0]);
+  LoadColumns<kVecs>(task.v(row) + col, touched, delta);
+  WINNOW_UNROLL for (int c = 0; c < kVecs; ++c) {
+    delta[c] = hn::Mul(beta, hn::NegMulAdd(decay, y[c], delta[c]));
+  }
+  for (int64_t i = 0; i < key_dim; ++i) {
+    const DeltaVec ki = hn::Set(d, k[i]);
+    const DeltaVec qi = hn::Set(d, q[i]);
+    DeltaVec s[kVecs];
+    LoadColumns<kVecs>(state + i * value_dim, touched, s);
+    WINNOW_UNROLL for (int c = 0; c < kVecs; ++c) {
+      s[c] = hn::MulAdd(ki, delta[c], hn::Mul(decay, s[c]));
+      o[c] = hn::MulAdd(qi, s[c], o[c]);
+    }
+    StoreColumns<kVecs>(s, touched, state + i * value_dim);
+  }
+  StoreColumns<kVecs>(o, touched, task.out(row) + col);
+}
+
+struct PassSingleRowInPanel {
+  const DeltaTask& task;
+  int64_t row;
+  const RecurrentScratch& rows;
+
+  template <int kVecs>
+  HWY_INLINE void operator()(int64_t col, int64_t cols) const {
+    if (cols == kVecs * static_cast<int64_t>(hn::Lanes(DeltaTag()))) {
+      PassSingleRow<kVecs, true>(task, row, col, cols, rows);
+    } else {
+      PassSingleRow<kVecs, false>(task, row, col, cols, rows);
+    }
+  }
+};
+
 struct PassRowsInPanel {
   const DeltaTask& task;
   int64_t begin;
@@ -183,20 +240,29 @@ struct PassRowsInPanel {
   }
 };
 
-void DeltaRecurrent(const DeltaTask& task) {
+HWY_INLINE void PassBlock(const DeltaTask& task, int64_t begin, int64_t num_rows,
+                          const RecurrentScratch& rows) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(DeltaTag()));
+  if (num_rows == 1) {
+    const PassSingleRowInPanel pass{task, begin, rows};
+    return ForPanels<kSingleVecs>(task.col_begin, task.col_end, pass);
+  }
+  const PassRowsInPanel pass{task, begin, num_rows, rows};
+  if (kPassVecs * lanes * task.key_dim() <= kPanelFloats) {
+    ForPanels<kPassVecs>(task.col_begin, task.col_end, pass);
+  } else if (2 * lanes * task.key_dim() <= kPanelFloats) {
+    ForPanels<2>(task.col_begin, task.col_end, pass);
+  } else {
+    ForPanels<1>(task.col_begin, task.col_end, pass);
+  }
+}
+
+void DeltaRecurrent(const DeltaTask& task) {
   RecurrentScratch rows(task);
   for (int64_t begin = 0; begin < task.num_rows; begin += kDeltaRows) {
     const int64_t num_rows = std::min(kDeltaRows, task.num_rows - begin);
     PrepareRows(task, begin, num_rows, rows);
-    const PassRowsInPanel pass{task, begin, num_rows, rows};
-    if (kPassVecs * lanes * task.key_dim() <= kPanelFloats) {
-      ForPanels<kPassVecs>(task.col_begin, task.col_end, pass);
-    } else if (2 * lanes * task.key_dim() <= kPanelFloats) {
-      ForPanels<2>(task.col_begin, task.col_end, pass);
-    } else {
-      ForPanels<1>(task.col_begin, task.col_end, pass);
-    }
+    PassBlock(task, begin, num_rows, rows);
   }
 }
 
