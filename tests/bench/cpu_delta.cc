@@ -129,11 +129,11 @@ struct Pair {
         recurrent(pool, memory, shape, 1, rows, cpu::DeltaForm::kRecurrent),
         chunked(pool, memory, shape, 1, rows, cpu::DeltaForm::kChunked) {}
 
-  // Multiply-adds of the chunked form, whole chunks of 64.
+  // Multiply-adds of the chunked form, in whole chunks of 16 rows.
   double multiply_adds() const {
-    const double c = 64;
+    constexpr double kChunk = 16;
     return rows * shape.heads *
-           (3.0 * shape.key_dim * shape.value_dim + c * (shape.key_dim + shape.value_dim));
+           (3.0 * shape.key_dim * shape.value_dim + kChunk * (shape.key_dim + shape.value_dim));
   }
 
   Shape shape;
