@@ -92,7 +92,7 @@ void DirectTiles(const LinearBlock& b) {
 }
 
 template <class W>
-void Direct(const LinearBlock& b) {
+void DirectRows(const LinearBlock& b) {
   if (b.num_rows == 1) return DirectTiles<W, 1, 8>(b);
 #if HWY_TARGET <= HWY_AVX3
   if (b.num_rows == 2) return DirectTiles<W, 2, 8>(b);
@@ -102,6 +102,18 @@ void Direct(const LinearBlock& b) {
   if (b.num_rows == 2) return DirectTiles<W, 2, 6>(b);
   return DirectTiles<W, 4, 3>(b);
 #endif
+}
+
+template <class W>
+void Direct(const LinearBlock& b) {
+  if (b.num_rows <= kDirectTileT) return DirectRows<W>(b);
+  // Few columns at a time, so that all but the first rows find their weights in the cache.
+  for (int64_t n0 = 0; n0 < b.num_cols; n0 += kDirectCols) {
+    const LinearBlock columns = b.Columns(n0, std::min(kDirectCols, b.num_cols - n0));
+    for (int64_t t0 = 0; t0 < b.num_rows; t0 += kDirectTileT) {
+      DirectRows<W>(columns.Rows(t0, std::min<int64_t>(kDirectTileT, b.num_rows - t0)));
+    }
+  }
 }
 
 // One part of the depth of a block in the blocked form.

@@ -24,6 +24,14 @@ struct LinearBlock {
   float* out = nullptr;
   int64_t out_stride = 0;
 
+  // The same for rows t0 .. t0 + n - 1.
+  LinearBlock Rows(int64_t t0, int64_t n) const {
+    LinearBlock rows = *this;
+    rows.x = x + t0 * x_stride;
+    rows.num_rows = n;
+    rows.out = out + t0 * out_stride;
+    return rows;
+  }
   // The same for columns n0 .. n0 + n - 1.
   LinearBlock Columns(int64_t n0, int64_t n) const {
     LinearBlock columns = *this;
@@ -62,6 +70,10 @@ class DepthParts {
   int64_t num_vectors_;
   int64_t num_parts_;
 };
+
+// Columns that the direct form computes for some rows before it turns to the next rows: a multiple
+// of every tile's.
+inline constexpr int64_t kDirectCols = 24;
 
 // Columns of a block in the blocked form: converted, one part of their weights takes some 600 KB of
 // the L2 cache.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/check.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/testing/buffers.h"
 #include "kernels/testing/compare.h"
@@ -165,7 +166,7 @@ TEST(LinearTest, RowsDoNotDependOnTheirBatch) {
       for (int64_t t = 0; t < kRows; ++t) {
         RunLinear(pool, {1, kN, k}, x.data() + t * k, weight.matrix(), alone.data() + t * kN);
       }
-      for (const int64_t batch : {2, 3, 4, 5, 7, 8, 9, 10, 11, 13, 16, 64, 70}) {
+      for (const int64_t batch : {2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 19, 20, 21, 23, 33, 64, 70}) {
         const int64_t first = kRows - batch;
         PoisonedBuffer out(batch * kN);
         RunLinear(pool, {batch, kN, k}, x.data() + first * k, weight.matrix(), out.data());
@@ -177,11 +178,11 @@ TEST(LinearTest, RowsDoNotDependOnTheirBatch) {
 
 TEST(LinearTest, ColumnsAndThreadsDoNotMatter) {
   ThreadPool one(1);
-  const Shape s{20, 331, 100};
+  const Shape s{140, 331, 100};
   std::vector<float> x = RandomFloats(s.t * s.k, 7);
   const Weight weight(DType::kF16, s.n, s.k, ExactFloats(s.n * s.k, 8));
   ForEachTarget([&] {
-    for (const int64_t t : {int64_t{1}, s.t}) {
+    for (const int64_t t : {int64_t{1}, int64_t{13}, s.t}) {
       PoisonedBuffer expected(t * s.n);
       RunLinear(one, {t, s.n, s.k}, x.data(), weight.matrix(), expected.data());
       for (const int threads : {2, 3, 7}) {
@@ -252,30 +253,48 @@ TEST(LinearTest, RowsMayBeStrided) {
   });
 }
 
-// A mapped file ends at the end of a page: reading one byte too many would be a crash.
-TEST(LinearTest, ReadsNothingBeyondTheWeight) {
+// Bytes that end where a page ends, before one that cannot be read.
+class AtEndOfPage {
+ public:
+  explicit AtEndOfPage(const void* from, int64_t size) {
+    const int64_t page = sysconf(_SC_PAGESIZE);
+    const int64_t used = (size + page - 1) / page * page;
+    map_size_ = used + page;
+    map_ = static_cast<char*>(
+        mmap(nullptr, map_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    WINNOW_CHECK(map_ != MAP_FAILED && mprotect(map_ + used, page, PROT_NONE) == 0);
+    data_ = map_ + used - size;
+    std::memcpy(data_, from, size);
+  }
+  ~AtEndOfPage() { munmap(map_, map_size_); }
+  AtEndOfPage(const AtEndOfPage&) = delete;
+  AtEndOfPage& operator=(const AtEndOfPage&) = delete;
+
+  void* data() const { return data_; }
+
+ private:
+  char* map_;
+  int64_t map_size_;
+  char* data_;
+};
+
+// A mapped file may end at the end of a page: reading one byte too many would be a crash.
+TEST(LinearTest, ReadsNothingBeyondItsInputs) {
   ThreadPool pool(2);
-  const int64_t page = sysconf(_SC_PAGESIZE);
   ForEachTarget([&] {
     for (const int64_t k : {1, 15, 33, 1029}) {
-      for (const int64_t t : {1, 8, 25}) {
+      for (const int64_t t : {1, 3, 7, 15, 23, 25}) {
         const Shape s{t, 11, k};
-        const int64_t bytes = s.n * s.k * 2;
-        const int64_t pages = (bytes + page - 1) / page;
-        char* map = static_cast<char*>(mmap(nullptr, (pages + 1) * page, PROT_READ | PROT_WRITE,
-                                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-        ASSERT_NE(map, MAP_FAILED);
-        ASSERT_EQ(mprotect(map + pages * page, page, PROT_NONE), 0);
-        const std::vector<float> w = ExactFloats(s.n * s.k, 13);
+        const std::vector<float> x = ExactFloats(s.t * s.k, 13);
+        const std::vector<float> w = ExactFloats(s.n * s.k, 14);
+        const AtEndOfPage x_at_end(x.data(), s.t * s.k * sizeof(float));
         const Weight weight(DType::kBF16, s.n, s.k, w);
-        WeightMatrix at_end = weight.matrix();
-        at_end.data = map + pages * page - bytes;
-        std::memcpy(map + pages * page - bytes, weight.matrix().data, bytes);
-        std::vector<float> x = ExactFloats(s.t * s.k, 14);
+        const AtEndOfPage w_at_end(weight.matrix().data, s.n * s.k * 2);
+        WeightMatrix matrix = weight.matrix();
+        matrix.data = w_at_end.data();
         PoisonedBuffer out(s.t * s.n);
-        RunLinear(pool, s, x.data(), at_end, out.data());
+        RunLinear(pool, s, static_cast<float*>(x_at_end.data()), matrix, out.data());
         EXPECT_TRUE(Near(out.span(), Reference(s, x, w, nullptr), {})) << s;
-        munmap(map, (pages + 1) * page);
       }
     }
   });

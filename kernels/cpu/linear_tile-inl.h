@@ -28,13 +28,15 @@ using VF = hn::Vec<DF>;
 // Tiles are kT rows of x by kN rows of the weight: as many sums as registers hold beside the
 // operands.
 #if HWY_TARGET <= HWY_AVX3
-inline constexpr int kMaxDirectRows = 8;
+inline constexpr int kDirectTileT = 8;
 inline constexpr int kBlockedTileT = 6;
 #else
-inline constexpr int kMaxDirectRows = 4;
+inline constexpr int kDirectTileT = 4;
 inline constexpr int kBlockedTileT = 3;
 #endif
 inline constexpr int kBlockedTileN = 4;
+// Up to here the direct form is faster.
+inline constexpr int kMaxDirectRows = 2 * kDirectTileT;
 
 HWY_INLINE VF LoadWeights(const float* p) { return hn::LoadU(DF(), p); }
 

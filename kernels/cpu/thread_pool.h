@@ -1,10 +1,11 @@
-// ThreadPool: a fixed set of threads that run one parallel loop at a time, and their scratch
-// memory.
+// ThreadPool: a fixed set of threads that run one parallel loop at a time, and their scratch.
 //
 // Made for ops of 10 us to 100 ms that follow each other closely: workers spin for a short while
 // before they sleep, and a loop ends when its tasks are done, whether or not every worker woke up
-// for it. Thread-compatible: Run() is called by one thread at a time (it takes part as thread 0)
-// and never from inside a task; the threads end with the pool.
+// for it.
+//
+// Thread-compatible: Run() is called by one thread at a time (it takes part as thread 0) and never
+// from inside a task; the threads end with the pool.
 //
 //   pool.Run(num_blocks, [&](int64_t block, int thread) {
 //     float* scratch = pool.ThreadScratch(thread, block_floats);
