@@ -1,7 +1,7 @@
 // Attention on the CPU: see kernels/ops/attention.h for what it computes.
 //
 // A flash-style pass over blocks of keys with a running maximum (arXiv 1805.02867), in two shapes:
-// one to four queries of a kv head read keys and values once, at memory speed
+// up to eight queries of a kv head read keys and values once, at memory speed
 // (attention_rows-inl.h); more are a pair of register-blocked matrix products
 // (attention_tile-inl.h). Keys that none of a task's queries sees are not read.
 //

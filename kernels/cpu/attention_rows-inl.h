@@ -33,6 +33,7 @@ struct RowsState {
   float max[kMaxRowLanes];
   float sum[kMaxRowLanes];
   int32_t rows[kMaxRowLanes];  // within the sequence
+  bool several_rows = false;
 };
 
 // Lanes that share one reading of a key: as many as have room in registers.
@@ -200,7 +201,7 @@ HWY_INLINE void ScoreBlock(D d, const KeyBlockRefs& block, const KeyBlockRefs* n
   for (int l = 0; l < kLanes; ++l) {
     float* scores = state.scores + l * kKeyBlock;
     AddQuarters(d, state.quarters + 4 * l * kKeyBlock, num_keys, scores);
-    // The first row sees every key that was collected and does not begin later.
+    if (!state.several_rows) continue;  // every key that was collected is visible to one row
     const int32_t row = state.rows[first + l];
     for (int key = 0; key < num_keys; ++key) {
       const bool visible = refs[key].begin <= row && row < refs[key].end;
@@ -259,6 +260,7 @@ HWY_INLINE void StartRows(D d, const AttentionArgs& args, const AttentionTask& t
     state->max[l] = kLowestScore;
     state->sum[l] = 0;
     state->rows[l] = lanes.Row(l);
+    state->several_rows = state->rows[l] > 0;
     for (int64_t i = 0; i < state->stride; ++i) {
       state->queries[l * state->stride + i] = i < head_dim ? query[i] * scale : 0.0f;
       state->sums[l * state->stride + i] = 0;
