@@ -189,7 +189,7 @@ struct MultiplyKeysInPanel {
   const ChunkScratch& chunk;
   int64_t row;
 
-  template <int kVecs>
+  template <int kVecs, bool>
   HWY_INLINE void operator()(int64_t col, int64_t) const {
     MultiplyKeys<kVecs>(chunk, chunk.k, row, col, chunk.system);
     MultiplyKeys<kVecs>(chunk, chunk.q, row, col, chunk.mix);
@@ -323,7 +323,7 @@ struct PassChunk {
   const ChunkScratch& chunk;
   int64_t begin;  // the chunk's first row
 
-  template <int kVecs>
+  template <int kVecs, bool>
   HWY_INLINE void operator()(int64_t col, int64_t cols) const {
     float* state = chunk.Panel(col - task.col_begin);
     for (int64_t row = 0; row < chunk.padded_rows; row += kTileRows) {
@@ -342,7 +342,7 @@ struct LoadPanel {
   const DeltaTask& task;
   const ChunkScratch& chunk;
 
-  template <int kVecs>
+  template <int kVecs, bool>
   HWY_INLINE void operator()(int64_t col, int64_t cols) const {
     const DeltaTag d;
     const size_t lanes = hn::Lanes(d);
@@ -362,7 +362,7 @@ struct StorePanel {
   const DeltaTask& task;
   const ChunkScratch& chunk;
 
-  template <int kVecs>
+  template <int kVecs, bool>
   HWY_INLINE void operator()(int64_t col, int64_t cols) const {
     const DeltaTag d;
     const size_t lanes = hn::Lanes(d);

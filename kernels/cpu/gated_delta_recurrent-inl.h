@@ -214,13 +214,9 @@ struct PassSingleRowInPanel {
   int64_t row;
   const RecurrentScratch& rows;
 
-  template <int kVecs>
+  template <int kVecs, bool kWhole>
   HWY_INLINE void operator()(int64_t col, int64_t cols) const {
-    if (cols == kVecs * static_cast<int64_t>(hn::Lanes(DeltaTag()))) {
-      PassSingleRow<kVecs, true>(task, row, col, cols, rows);
-    } else {
-      PassSingleRow<kVecs, false>(task, row, col, cols, rows);
-    }
+    PassSingleRow<kVecs, kWhole>(task, row, col, cols, rows);
   }
 };
 
@@ -230,13 +226,9 @@ struct PassRowsInPanel {
   int64_t num_rows;
   const RecurrentScratch& rows;
 
-  template <int kVecs>
+  template <int kVecs, bool kWhole>
   HWY_INLINE void operator()(int64_t col, int64_t cols) const {
-    if (cols == kVecs * static_cast<int64_t>(hn::Lanes(DeltaTag()))) {
-      PassRows<kVecs, true>(task, begin, num_rows, col, cols, rows);
-    } else {
-      PassRows<kVecs, false>(task, begin, num_rows, col, cols, rows);
-    }
+    PassRows<kVecs, kWhole>(task, begin, num_rows, col, cols, rows);
   }
 };
 

@@ -95,17 +95,19 @@ HWY_INLINE void StoreColumns(const DeltaVec (&from)[kVecs], int64_t cols, float*
   }
 }
 
-// Calls fn.template operator()<kVecs>(col, cols) for panels of kMaxVecs vectors that cover [begin,
-// end); the last one has as few vectors as hold its columns.
+// Calls fn.template operator()<kVecs, kWhole>(col, cols) for panels of columns that cover
+// [begin, end): kMaxVecs vectors wide as long as they fit, then half as many and so on; only the
+// last one, of one vector, may be narrower than its vectors (kWhole false).
 template <int kMaxVecs, class Fn>
 HWY_INLINE void ForPanels(int64_t begin, int64_t end, const Fn& fn) {
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(DeltaTag()));
-  if constexpr (kMaxVecs > 0) {
-    for (; end - begin > (kMaxVecs - 1) * lanes; begin += kMaxVecs * lanes) {
-      const int64_t cols = end - begin < kMaxVecs * lanes ? end - begin : kMaxVecs * lanes;
-      fn.template operator()<kMaxVecs>(begin, cols);
-    }
-    ForPanels<kMaxVecs - 1>(begin, end, fn);
+  const int64_t width = kMaxVecs * static_cast<int64_t>(hn::Lanes(DeltaTag()));
+  for (; end - begin >= width; begin += width) {
+    fn.template operator()<kMaxVecs, true>(begin, width);
+  }
+  if constexpr (kMaxVecs > 1) {
+    ForPanels<kMaxVecs / 2>(begin, end, fn);
+  } else if (begin < end) {
+    fn.template operator()<1, false>(begin, end - begin);
   }
 }
 
