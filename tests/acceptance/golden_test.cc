@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/child_server.h"
 #include "gtest/gtest.h"
+#include "kernels/check.h"
 #include "model/safetensors.h"
 #include "proto/winnow/v1/generation.grpc.pb.h"
 
@@ -110,7 +111,6 @@ void Compare(const std::vector<v1::PositionLogprobs>& positions, const Recording
     for (const auto& top : positions[t].top()) check(top.token_id(), top.logprob());
   }
   EXPECT_LE(sum / count, 1e-4);
-  RecordProperty("worst_error", absl::StrCat(worst));
   std::printf("  worst %.2g, mean %.2g over %d values\n", worst, sum / count,
               static_cast<int>(count));
 }
