@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernels/check.h"
@@ -29,7 +30,7 @@ absl::Time Deadline(const grpc::CallbackServerContext& context) {
 absl::Status ForClient(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
-      return InvalidField("prompt", status.message());
+      return InvalidField("prompt", absl::StripPrefix(status.message(), "prompt "));
     case absl::StatusCode::kResourceExhausted:
       return QueueFull(status.message());
     case absl::StatusCode::kUnavailable:
@@ -160,7 +161,11 @@ void GenerateCall::Advance() {
 void GenerateCall::WriteNext() {
   if (builder_->empty()) return End(builder_->status());  // ended before its prompt was computed
   builder_->Next(&message_out_);
-  if (!builder_->empty() || !builder_->ended()) return StartWrite(&message_out_);
+  const bool last = builder_->empty() && builder_->ended();
+  // gRPC orders this thread before the one of OnWriteDone, but ThreadSanitizer does not see into
+  // it.
+  { const std::lock_guard<std::mutex> handover(mu_); }
+  if (!last) return StartWrite(&message_out_);
   const absl::Status status = builder_->status();
   Log(status);
   StartWriteAndFinish(&message_out_, grpc::WriteOptions(), ToGrpcStatus(status, context_));

@@ -75,6 +75,20 @@ int ShutDown(const Options& options, Server& server, StopEvents& events) {
 
 }  // namespace
 
+int ServeUntilStopped(const Options& options, const ServedModel& served, StopEvents& events) {
+  auto server = Server::Start(options, served, [&events](const absl::Status& status) {
+    spdlog::error("the device is lost: {}", std::string(status.message()));
+    events.NotifyFatal();
+  });
+  if (!server.ok()) return CannotStart(server.status());
+  for (const std::string& address : (*server)->addresses()) {
+    std::printf("listening on %s\n", address.c_str());
+  }
+  std::fflush(stdout);
+  if (events.Wait() == StopEvent::kFatal) return DeviceLost(**server);
+  return ShutDown(options, **server, events);
+}
+
 int RunServer(const Options& options) {
   StopEvents events;
   StartLogging(options.log_level);
@@ -82,18 +96,8 @@ int RunServer(const Options& options) {
   spdlog::info("winnow-server {}", kVersion);
   auto loaded = LoadModel(options);
   if (!loaded.ok()) return CannotStart(loaded.status());
-  auto server = Server::Start(options, (*loaded)->served, [&events](const absl::Status& status) {
-    spdlog::error("the device is lost: {}", std::string(status.message()));
-    events.NotifyFatal();
-  });
-  if (!server.ok()) return CannotStart(server.status());
-  spdlog::info("ready after {:.2f} s", absl::ToDoubleSeconds(absl::Now() - start));
-  for (const std::string& address : (*server)->addresses()) {
-    std::printf("listening on %s\n", address.c_str());
-  }
-  std::fflush(stdout);
-  if (events.Wait() == StopEvent::kFatal) return DeviceLost(**server);
-  return ShutDown(options, **server, events);
+  spdlog::info("loaded in {:.2f} s", absl::ToDoubleSeconds(absl::Now() - start));
+  return ServeUntilStopped(options, (*loaded)->served, events);
 }
 
 }  // namespace winnow

@@ -4,6 +4,8 @@
 #define WINNOW_SERVER_RUN_SERVER_H_
 
 #include "server/options.h"
+#include "server/served_model.h"
+#include "server/stop_events.h"
 
 namespace winnow {
 
@@ -11,12 +13,15 @@ namespace winnow {
 inline constexpr int kExitCannotStart = 1;
 inline constexpr int kExitDeviceLost = 3;
 
+// Loads the model and serves it. To be called by the main thread, before there are others. Returns
+// the exit code.
+int RunServer(const Options& options);
+
 // Serves until SIGTERM or SIGINT: then NOT_SERVING at once, calls are taken for another
 // --shutdown_delay, then new and queued ones are refused and running ones may finish within
 // --drain_timeout. A second signal skips all waiting. Prints one line per address on stdout once
-// calls are taken; everything else goes to stderr. Returns the exit code. To be called by the main
-// thread, before there are others.
-int RunServer(const Options& options);
+// calls are taken; everything else goes to stderr. Returns the exit code.
+int ServeUntilStopped(const Options& options, const ServedModel& served, StopEvents& events);
 
 }  // namespace winnow
 

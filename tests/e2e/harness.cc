@@ -20,25 +20,6 @@ namespace {
 constexpr char kTokenizer[] = "deploy/demo-model/tokenizer.json";
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
-ServedModel Served(FakeModel* model, const Tokenizer* tokenizer, const Options& options) {
-  const auto plan =
-      PlanState(model->state_spec(), options.state_memory_bytes, options.max_sequences);
-  WINNOW_CHECK(plan.ok()) << plan.status();
-  ServedModel served;
-  served.model = model;
-  served.tokenizer = tokenizer;
-  served.plan = *plan;
-  served.info = DescribeModel(FakeModel::Config(), model->state_spec(), *plan);
-  served.info.set_name(options.model_name);
-  served.info.set_backend("fake");
-  served.info.set_has_tokenizer(tokenizer != nullptr);
-  served.info.add_eos_token_ids(2);
-  if (options.max_sequence_tokens.has_value()) {
-    served.info.set_max_sequence_tokens(*options.max_sequence_tokens);
-  }
-  return served;
-}
-
 Outcome ToOutcome(const grpc::Status& status, const grpc::ClientContext& context) {
   Outcome outcome;
   outcome.code = static_cast<absl::StatusCode>(status.error_code());
@@ -123,6 +104,25 @@ int LogCapture::Count(const std::string& text) const {
   return count;
 }
 
+ServedModel ServeFake(FakeModel* model, const Tokenizer* tokenizer, const Options& options) {
+  const auto plan =
+      PlanState(model->state_spec(), options.state_memory_bytes, options.max_sequences);
+  WINNOW_CHECK(plan.ok()) << plan.status();
+  ServedModel served;
+  served.model = model;
+  served.tokenizer = tokenizer;
+  served.plan = *plan;
+  served.info = DescribeModel(FakeModel::Config(), model->state_spec(), *plan);
+  served.info.set_name(options.model_name);
+  served.info.set_backend("fake");
+  served.info.set_has_tokenizer(tokenizer != nullptr);
+  served.info.add_eos_token_ids(2);
+  if (options.max_sequence_tokens.has_value()) {
+    served.info.set_max_sequence_tokens(*options.max_sequence_tokens);
+  }
+  return served;
+}
+
 Options TestOptions() {
   Options options;
   options.model_name = "fake";
@@ -146,7 +146,7 @@ TestServer::TestServer(const Options& options, bool with_tokenizer) {
   const auto spec = StateSpec::Create(FakeModel::Config(), {.page_tokens = options.page_tokens});
   WINNOW_CHECK(spec.ok()) << spec.status();
   model_ = std::make_unique<FakeModel>(*spec);
-  auto server = Server::Start(options, Served(model_.get(), tokenizer_.get(), options),
+  auto server = Server::Start(options, ServeFake(model_.get(), tokenizer_.get(), options),
                               [this](const absl::Status& status) {
                                 std::lock_guard<std::mutex> lock(mu_);
                                 fatal_ = status;

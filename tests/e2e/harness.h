@@ -26,6 +26,7 @@
 #include "proto/google/rpc/status.pb.h"
 #include "proto/winnow/v1/generation.pb.h"
 #include "server/options.h"
+#include "server/served_model.h"
 #include "server/server.h"
 #include "tests/e2e/fake_model.h"
 
@@ -33,6 +34,9 @@ namespace winnow {
 
 // 8 sequences, a queue of 1024, any free loopback port, no delays.
 Options TestOptions();
+
+// A FakeModel as a server sees it. `tokenizer` may be null.
+ServedModel ServeFake(FakeModel* model, const Tokenizer* tokenizer, const Options& options);
 
 class TestServer {
  public:
