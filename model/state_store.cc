@@ -68,6 +68,7 @@ absl::Status StateStore::ZeroSlots(absl::Span<const int32_t> slots) {
   for (const int32_t slot : slots) {
     WINNOW_CHECK(0 < slot && slot <= num_slots_) << "slot " << slot << " of " << num_slots_;
     status.Update(backend_->Zero(slots_.data() + slot * spec_.slot_bytes(), spec_.slot_bytes()));
+    if (table_bytes == 0) continue;  // a model without attention has no tables
     status.Update(backend_->Zero(tables_.data() + slot * table_bytes, table_bytes));
   }
   return status;
