@@ -38,6 +38,19 @@ constexpr double PhiloxUniform(uint64_t key, uint64_t counter) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
+// The seed of one of the choices that a request asks for: `seed` itself for choice 0, else the low
+// 64 bits of Philox's at counter choice + 2^96, keyed by `seed`. Counters of draws are below 2^64,
+// so seeds and draws of one key never share an output of the generator. Derived seeds are as good
+// as random ones: two given ones are equal with probability 2^-64.
+constexpr uint64_t DeriveSeed(uint64_t seed, uint32_t choice) {
+  if (choice == 0) return seed;
+  constexpr uint32_t kSeedDomain = 1;  // draws have 0 here
+  const std::array<uint32_t, 4> words =
+      Philox4x32({choice, 0, 0, kSeedDomain},
+                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  return uint64_t{words[1]} << 32 | words[0];
+}
+
 }  // namespace winnow
 
 #endif  // WINNOW_KERNELS_PHILOX_H_

@@ -180,9 +180,11 @@ TEST(Sample, DrawsAreTheDocumentedInverseCdf) {
     for (const int64_t vocab : {1, 2, 50, 1500, 5000}) {
       const std::vector<float> logits = RandomFloats(vocab, 9, -4, 4);
       for (const SamplingParams& sampling :
-           {SamplingParams{1.0f, 0, 1.0f, 7}, SamplingParams{0.5f, 40, 1.0f, 8},
-            SamplingParams{1.5f, 0, 0.8f, ~uint64_t{0}}, SamplingParams{2.0f, 30, 0.5f, 10},
-            SamplingParams{1.0f, 5000, 1.0f, 11}, SamplingParams{1.2f, 800, 0.9f, 12}}) {
+           {SamplingParams{.seed = 7}, SamplingParams{.temperature = 0.5f, .top_k = 40, .seed = 8},
+            SamplingParams{.temperature = 1.5f, .top_p = 0.8f, .seed = ~uint64_t{0}},
+            SamplingParams{.temperature = 2.0f, .top_k = 30, .top_p = 0.5f, .seed = 10},
+            SamplingParams{.top_k = 5000, .seed = 11},
+            SamplingParams{.temperature = 1.2f, .top_k = 800, .top_p = 0.9f, .seed = 12}}) {
         const std::vector<double> mass = Distribution(logits, sampling);
         std::vector<LogitsRow> rows;
         for (int64_t i = 0; i < 40; ++i) {
