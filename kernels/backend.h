@@ -65,6 +65,8 @@ class Backend {
   // Valid in `host` after Synchronize().
   virtual absl::Status Download(void* host, const std::byte* device, int64_t size_bytes) = 0;
   virtual absl::Status Zero(std::byte* device, int64_t size_bytes) = 0;
+  // Both are this backend's memory and do not overlap.
+  virtual absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) = 0;
   virtual absl::Status Synchronize() = 0;
 
   virtual absl::Status Embed(const EmbedArgs& args) = 0;

@@ -43,6 +43,8 @@ HybridModel::HybridModel(const ModelConfig& config, const Weights* weights, Back
 absl::Status HybridModel::Launch(const StepBatch& batch) {
   WINNOW_CHECK(!in_flight_) << "a step is in flight";
   result_ = StepResult();
+  WINNOW_RETURN_IF_ERROR(store_.CopySlots(batch.slot_copies));
+  WINNOW_RETURN_IF_ERROR(store_.CopyPages(batch.page_copies));
   WINNOW_RETURN_IF_ERROR(store_.ZeroSlots(batch.zero_slots));
   WINNOW_RETURN_IF_ERROR(store_.ApplyEdits(batch.page_edits));
   WINNOW_RETURN_IF_ERROR(UploadStep(batch));

@@ -192,6 +192,16 @@ int64_t StateSpec::MaxPages(int64_t num_tokens) const {
   return pages;
 }
 
+int64_t StateSpec::FullPages(const PageList& list, int64_t num_tokens) const {
+  return list.kind == PageListKind::kGrowing ? num_tokens / page_tokens_ : 0;
+}
+
+int64_t StateSpec::FullPages(int64_t num_tokens) const {
+  int64_t pages = 0;
+  for (const PageList& list : lists_) pages += FullPages(list, num_tokens);
+  return pages;
+}
+
 std::optional<int64_t> StateSpec::MaxPages() const {
   if (grows_) return std::nullopt;
   int64_t pages = 0;

@@ -97,7 +97,11 @@ class StateSpec {
   int64_t PagesFor(const PageList& list, int64_t before, int64_t after, int64_t kept) const;
   // Pages that a sequence of num_tokens tokens can need at most, over all lists.
   int64_t MaxPages(int64_t num_tokens) const;
-  // The same for any length; none if it grows.
+  // Of them, those that num_tokens tokens fill for good: pages of growing lists without free
+  // places. They are only ever read again, so forked sequences share them.
+  int64_t FullPages(const PageList& list, int64_t num_tokens) const;
+  int64_t FullPages(int64_t num_tokens) const;
+  // The same as MaxPages for any length; none if it grows.
   std::optional<int64_t> MaxPages() const;
 
   // What keeping every token's keys and values in all attention layers would cost, as a full cache

@@ -62,13 +62,48 @@ void StateStore::BuildViews() {
   }
 }
 
+void StateStore::CheckSlot(int32_t slot) const {
+  WINNOW_CHECK(0 < slot && slot <= num_slots_) << "slot " << slot << " of " << num_slots_;
+}
+
+void StateStore::CheckPage(int32_t page) const {
+  WINNOW_CHECK(0 < page && page <= num_pages_) << "page " << page << " of " << num_pages_;
+}
+
+absl::Status StateStore::CopySlots(absl::Span<const SlotCopy> copies) {
+  const int64_t slot_bytes = spec_.slot_bytes(), table_bytes = spec_.table_entries() * 4;
+  absl::Status status;
+  for (const SlotCopy& copy : copies) {
+    CheckSlot(copy.from);
+    CheckSlot(copy.to);
+    status.Update(backend_->Copy(slots_.data() + copy.to * slot_bytes,
+                                 slots_.data() + copy.from * slot_bytes, slot_bytes));
+    if (table_bytes == 0) continue;  // a model without attention has no tables
+    status.Update(backend_->Copy(tables_.data() + copy.to * table_bytes,
+                                 tables_.data() + copy.from * table_bytes, table_bytes));
+  }
+  return status;
+}
+
+absl::Status StateStore::CopyPages(absl::Span<const PageCopy> copies) {
+  const int64_t page_bytes = spec_.page_bytes();
+  absl::Status status;
+  for (const PageCopy& copy : copies) {
+    CheckPage(copy.from);
+    CheckPage(copy.to);
+    status.Update(backend_->Copy(pages_.data() + copy.to * page_bytes,
+                                 pages_.data() + copy.from * page_bytes, page_bytes));
+  }
+  return status;
+}
+
 absl::Status StateStore::ZeroSlots(absl::Span<const int32_t> slots) {
   const int64_t table_bytes = spec_.table_entries() * 4;
   absl::Status status;
   for (const int32_t slot : slots) {
-    WINNOW_CHECK(0 < slot && slot <= num_slots_) << "slot " << slot << " of " << num_slots_;
+    CheckSlot(slot);
     status.Update(backend_->Zero(slots_.data() + slot * spec_.slot_bytes(), spec_.slot_bytes()));
-    if (table_bytes == 0) continue;  // a model without attention has no tables
+    if (table_bytes == 0) continue;
     status.Update(backend_->Zero(tables_.data() + slot * table_bytes, table_bytes));
   }
   return status;
@@ -77,9 +112,9 @@ absl::Status StateStore::ZeroSlots(absl::Span<const int32_t> slots) {
 absl::Status StateStore::ApplyEdits(absl::Span<const PageTableEdit> edits) {
   absl::Status status;
   for (const PageTableEdit& edit : edits) {
-    WINNOW_CHECK(0 < edit.slot && edit.slot <= num_slots_) << "slot " << edit.slot;
+    CheckSlot(edit.slot);
     WINNOW_CHECK(0 <= edit.entry && edit.entry < spec_.table_entries()) << "entry " << edit.entry;
-    WINNOW_CHECK(0 <= edit.page && edit.page <= num_pages_) << "page " << edit.page;
+    if (edit.page != kScratchPage) CheckPage(edit.page);
     const int64_t entry = edit.slot * spec_.table_entries() + edit.entry;
     status.Update(backend_->Upload(tables_.data() + entry * 4, &edit.page, sizeof(edit.page)));
   }

@@ -30,6 +30,9 @@ class StateStore {
   int64_t num_slots() const { return num_slots_; }
   int64_t num_pages() const { return num_pages_; }
 
+  // Copies slots (fields and page tables) and pages; see StepBatch.
+  absl::Status CopySlots(absl::Span<const SlotCopy> copies);
+  absl::Status CopyPages(absl::Span<const PageCopy> copies);
   // Zeroes the slots' fields and page tables.
   absl::Status ZeroSlots(absl::Span<const int32_t> slots);
   absl::Status ApplyEdits(absl::Span<const PageTableEdit> edits);
@@ -42,6 +45,8 @@ class StateStore {
   StateStore(Backend* backend, const StateSpec& spec, int64_t num_slots, int64_t num_pages)
       : backend_(backend), spec_(spec), num_slots_(num_slots), num_pages_(num_pages) {}
   void BuildViews();
+  void CheckSlot(int32_t slot) const;  // CHECKs that it is a usable one
+  void CheckPage(int32_t page) const;  // likewise
 
   Backend* backend_;
   StateSpec spec_;

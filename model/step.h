@@ -1,8 +1,9 @@
 // StepBatch and StepResult: one step as flat arrays, the whole conversation between scheduler and
 // model.
 //
-// Host memory, plain data. A sequence appears at most once in a batch, with one token or with one
-// prompt piece.
+// Host memory, plain data; a LogitsRow's context refers to the request's own memory and is good
+// until the step is committed. A sequence appears at most once in a batch, with one token or with
+// one prompt piece.
 #ifndef WINNOW_MODEL_STEP_H_
 #define WINNOW_MODEL_STEP_H_
 
@@ -20,16 +21,34 @@ struct PageTableEdit {
   int32_t page = 0;
 };
 
+// The state of slot `from`, fields and page table, goes into slot `to` as well.
+struct SlotCopy {
+  int32_t from = 0;
+  int32_t to = 0;
+};
+
+// The keys and values of page `from` go into page `to` as well.
+struct PageCopy {
+  int32_t from = 0;
+  int32_t to = 0;
+};
+
 struct StepBatch {
   std::vector<uint32_t> tokens;      // [T]
   std::vector<int64_t> positions;    // [T] absolute, consecutive within a sequence
   std::vector<int32_t> row_offsets;  // [B + 1]
   std::vector<int32_t> slots;        // [B]
 
-  std::vector<int32_t> zero_slots;  // slots that begin a sequence: zeroed before anything else
+  // Forks, before anything else: what a slot or page of `from` holds is what the last step left
+  // there, even if it belongs to another sequence by now. No slot or page is both copied from and
+  // copied to, and none is copied to twice.
+  std::vector<SlotCopy> slot_copies;
+  std::vector<PageCopy> page_copies;
+  std::vector<int32_t> zero_slots;        // slots that begin a sequence: zeroed next
   std::vector<PageTableEdit> page_edits;  // applied next, in order
 
-  // Rows whose logits are needed, in row order; possibly several for one row.
+  // Rows whose logits are needed, in row order; possibly several for one row (one per choice where
+  // a prompt ends).
   std::vector<LogitsRow> logits_rows;
 
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }

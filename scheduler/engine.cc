@@ -26,17 +26,17 @@ Engine::~Engine() {
 // ---- Any thread ----
 
 absl::Status Engine::Submit(std::shared_ptr<Request> request) {
-  const absl::Status fits = CheckFits(request->num_prompt(), request->spec().max_tokens);
+  const absl::Status fits =
+      CheckFits(request->num_prompt(), request->spec().max_tokens, request->spec().num_choices);
   if (!fits.ok()) return fits;
   {
     const std::lock_guard<std::mutex> lock(mu_);
     if (ended_) return absl::UnavailableError("the engine has ended");
     if (drain_deadline_.has_value()) return absl::UnavailableError("the server is shutting down");
-    const int64_t waiting = stats_.load.waiting + static_cast<int64_t>(inbox_.size());
-    if (waiting >= options_.scheduler.max_waiting) {
-      return absl::ResourceExhaustedError(absl::StrCat(waiting, " requests wait already, at most ",
-                                                       options_.scheduler.max_waiting, " may"));
-    }
+    const absl::Status room = CheckQueueRoom(
+        options_.scheduler, stats_.load.waiting + static_cast<int64_t>(inbox_.size()),
+        stats_.load.waiting_prompt_tokens + inbox_prompt_tokens_, request->num_prompt());
+    if (!room.ok()) return room;
     inbox_prompt_tokens_ += request->num_prompt();
     inbox_.push_back(std::move(request));
   }

@@ -60,13 +60,14 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   // See Scheduler::CheckFits.
-  absl::Status CheckFits(int64_t num_prompt_tokens, int64_t max_tokens) const {
-    return scheduler_.CheckFits(num_prompt_tokens, max_tokens);
+  absl::Status CheckFits(int64_t num_prompt_tokens, int64_t max_tokens,
+                         int64_t num_choices = 1) const {
+    return scheduler_.CheckFits(num_prompt_tokens, max_tokens, num_choices);
   }
 
   // Takes the request in, or refuses it without calling its sink: INVALID_ARGUMENT (fails
-  // CheckFits), RESOURCE_EXHAUSTED (max_waiting requests wait already), UNAVAILABLE (draining or
-  // ended). Decided before it returns.
+  // CheckFits), RESOURCE_EXHAUSTED (fails CheckQueueRoom), UNAVAILABLE (draining or ended). Decided
+  // before it returns.
   absl::Status Submit(std::shared_ptr<Request> request);
 
   // Ends a request within one step with kCancelled, unless it has ended by itself. The sink hears

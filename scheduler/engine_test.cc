@@ -152,9 +152,9 @@ TEST_F(EngineTest, AnswersARequestAndCountsIt) {
 TEST_F(EngineTest, WhoeverHearsTheEndFindsTheResourcesReturned) {
   Start(kSmall);
   struct Sink : RecordingSink {
-    void OnFinish(FinishInfo info) override {
+    void OnFinish(uint32_t choice, FinishInfo info) override {
       load = engine->Stats().load;
-      RecordingSink::OnFinish(std::move(info));
+      RecordingSink::OnFinish(choice, std::move(info));
     }
     Engine* engine;
     LoadStats load;
@@ -383,7 +383,7 @@ TEST_F(EngineTest, LostDeviceEndsEverythingAndTheEngine) {
 TEST_F(EngineTest, ASinkMaySubmitTheNextRequest) {
   Start(kSmall);
   struct Chain : RecordingSink {
-    void OnFinish(FinishInfo info) override {
+    void OnFinish(uint32_t choice, FinishInfo info) override {
       if (left > 0) {
         auto next = std::make_shared<Chain>();
         next->engine = engine;
@@ -393,7 +393,7 @@ TEST_F(EngineTest, ASinkMaySubmitTheNextRequest) {
       } else {
         done->set_value();
       }
-      RecordingSink::OnFinish(std::move(info));
+      RecordingSink::OnFinish(choice, std::move(info));
     }
     Engine* engine;
     int left;

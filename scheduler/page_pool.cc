@@ -21,11 +21,11 @@ bool PagePool::Reserve(int64_t n, Reservation& reservation) {
   return true;
 }
 
-void PagePool::Unreserve(Reservation& reservation) {
-  WINNOW_CHECK(reservation.held == 0) << reservation.held << " pages still held";
-  WINNOW_CHECK(reservation.bound <= reserved_) << reservation.bound << " of " << reserved_;
-  reserved_ -= reservation.bound;
-  reservation.bound = 0;
+void PagePool::Lower(int64_t bound, Reservation& reservation) {
+  WINNOW_CHECK(reservation.held <= bound) << reservation.held << " pages held, over " << bound;
+  WINNOW_CHECK(bound <= reservation.bound) << bound << " over " << reservation.bound;
+  reserved_ -= reservation.bound - bound;
+  reservation.bound = bound;
 }
 
 int32_t PagePool::Take(Reservation& reservation) {

@@ -5,7 +5,7 @@
 //   if (!pool.Reserve(upper_bound, r)) ...wait...
 //   int32_t page = pool.Take(r);
 //   pool.Return(page, r);    // r may take again
-//   pool.Unreserve(r);       // at the end
+//   pool.Lower(0, r);       // at the end
 //
 // Admission promises a sequence the most pages that it can ever need; what it really holds follows
 // its steps. So `reserved` is the sum of the upper bounds of what was admitted and decides whether
@@ -34,8 +34,8 @@ class PagePool {
   // Promises n pages; false and no change when fewer are unpromised. REQUIRES: n >= 0 and the
   // reservation is empty.
   bool Reserve(int64_t n, Reservation& reservation);
-  // Ends the promise. REQUIRES: nothing of it is held.
-  void Unreserve(Reservation& reservation);
+  // Lowers the promise to `bound`; 0 ends it. REQUIRES: held <= bound <= the bound until now.
+  void Lower(int64_t bound, Reservation& reservation);
 
   // Takes a page, with one reference. REQUIRES: held < bound.
   int32_t Take(Reservation& reservation);

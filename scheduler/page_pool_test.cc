@@ -32,7 +32,7 @@ TEST(PagePoolTest, ReservedIsWhatWasPromisedAndUsedWhatIsHeld) {
   pool.Return(page, a);
   EXPECT_EQ(pool.reserved(), 10);
   EXPECT_EQ(pool.used(), 0);
-  pool.Unreserve(a);
+  pool.Lower(0, a);
   EXPECT_EQ(pool.reserved(), 3);
   EXPECT_EQ(pool.total(), 10);
 }
@@ -63,7 +63,8 @@ TEST(PagePoolDeathTest, MisuseIsCaught) {
   EXPECT_DEATH(pool.Return(0, r), "page 0 of 2");
   EXPECT_DEATH(pool.Return(3, r), "page 3 of 2");
   EXPECT_DEATH(pool.Return(page, other), "belongs to another reservation");
-  EXPECT_DEATH(pool.Unreserve(r), "1 pages still held");
+  EXPECT_DEATH(pool.Lower(0, r), "1 pages held, over 0");
+  EXPECT_DEATH(pool.Lower(2, r), "2 over 1");
   EXPECT_DEATH(pool.Reserve(1, r), "over 1");
   pool.Return(page, r);
   EXPECT_DEATH(pool.Return(page, r), "is free already");
@@ -126,10 +127,11 @@ TEST(PagePoolTest, RandomOperationsAgreeWithANaiveModel) {
         }
         break;
       case 5:
-        if (h.pages.empty()) {
-          pool.Unreserve(h.reservation);
-          reserved -= h.bound;
-          h.bound = 0;
+        if (const int64_t lowest = h.pages.size(); lowest <= h.bound) {
+          const int64_t bound = lowest + static_cast<int64_t>(random() % (h.bound - lowest + 1));
+          pool.Lower(bound, h.reservation);
+          reserved -= h.bound - bound;
+          h.bound = bound;
         }
         break;
     }

@@ -1,5 +1,6 @@
 #include "scheduler/request.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/check.h"
@@ -22,9 +23,21 @@ bool Legal(RequestState from, RequestState to) {
 }  // namespace
 
 Request::Request(RequestSpec spec, std::shared_ptr<OutputSink> sink)
-    : tokens(spec.prompt), spec_(std::move(spec)), sink_(std::move(sink)) {
+    : spec_(std::move(spec)), sink_(std::move(sink)) {
   WINNOW_CHECK(!spec_.prompt.empty()) << "request " << spec_.id;
+  WINNOW_CHECK(spec_.num_choices >= 1) << "request " << spec_.id;
   WINNOW_CHECK(sink_ != nullptr) << "request " << spec_.id;
+  sequences.resize(spec_.num_choices);
+  for (uint32_t choice = 0; choice < spec_.num_choices; ++choice) {
+    sequences[choice].choice = choice;
+    if (spec_.make_stop_matcher) sequences[choice].stop_matcher = spec_.make_stop_matcher();
+  }
+}
+
+uint32_t Request::num_live() const {
+  return static_cast<uint32_t>(std::count_if(
+      sequences.begin(), sequences.end(),
+      [](const Sequence& sequence) { return sequence.state != SequenceState::kEnded; }));
 }
 
 void Request::Transition(RequestState from, RequestState to) {

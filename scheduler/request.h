@@ -1,4 +1,4 @@
-// Request: one generation request, from submission to its last token.
+// Request: one generation request, from submission to the last token of its last choice.
 //
 // Made by the service, shared (shared_ptr) between the service and the engine. The spec is constant
 // after construction; Cancel() may be called from any thread; everything else belongs to the engine
@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,7 +18,8 @@
 #include "absl/time/time.h"
 #include "kernels/ops/sample.h"
 #include "scheduler/reservation.h"
-#include "scheduler/sequence_pages.h"
+#include "scheduler/sequence.h"
+#include "scheduler/stop_matcher.h"
 
 namespace winnow {
 
@@ -33,21 +35,23 @@ enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kDeadline, kErro
 
 struct FinishInfo {
   FinishReason reason = FinishReason::kStop;
-  uint32_t num_output_tokens = 0;                        // a stop token included
-  std::optional<uint32_t> stop_token_id = std::nullopt;  // reason kStop
-  absl::Status error;                                    // reason kError
+  uint32_t num_output_tokens = 0;  // a stop token and the tokens of a stop string included
+  // Reason kStop: one of them.
+  std::optional<uint32_t> stop_token_id = std::nullopt;
+  std::optional<std::string> stop_text = std::nullopt;
+  absl::Status error = {};  // reason kError
   // Arrival to admission, admission to the prompt's end, from there to the end; a part that was not
-  // reached is zero, one that was cut off ends with the request.
-  absl::Duration queue_time, prefill_time, decode_time;
+  // reached is zero, one that was cut off ends with the choice.
+  absl::Duration queue_time = {}, prefill_time = {}, decode_time = {};
   // Per StateSpec kept list, at the end; empty if nothing was computed.
-  std::vector<int32_t> kept_counts;
+  std::vector<int32_t> kept_counts = {};
 };
 
 // Where a request's results go. Called on the engine thread only, in this order:
 //   OnPromptLogprobs*   if asked for: in pieces as they are computed, consecutive from position 1
 //   OnPromptComputed
-//   OnToken*
-//   OnFinish            exactly once, last, whatever happens
+//   OnToken*            of all choices, interleaved
+//   OnFinish            exactly once for each choice 0..n-1, its last, whatever happens
 // A request that ends before its prompt is computed gets no OnPromptComputed and no OnToken.
 // Must not block. May call Engine::Submit, Cancel and Stats.
 class OutputSink {
@@ -56,35 +60,33 @@ class OutputSink {
   virtual void OnPromptComputed() = 0;
   // logprobs[i] is about the prompt token at position first_position + i.
   virtual void OnPromptLogprobs(int64_t first_position, std::vector<OutputToken> logprobs) = 0;
-  virtual void OnToken(OutputToken token) = 0;
-  virtual void OnFinish(FinishInfo info) = 0;
+  virtual void OnToken(uint32_t choice, OutputToken token) = 0;
+  virtual void OnFinish(uint32_t choice, FinishInfo info) = 0;
 };
 
 struct RequestSpec {
   std::string id;
   std::vector<uint32_t> prompt = {};  // not empty; ids below the vocabulary's size
-  SamplingParams sampling = {};
-  uint32_t max_tokens = 0;                                 // 0: compute the prompt only
-  std::vector<uint32_t> stop_token_ids = {};               // end-of-text tokens too, unless ignored
+  SamplingParams sampling = {};       // the seed is choice 0's; choice c has DeriveSeed(seed, c)
+  std::vector<TokenBias> logit_bias = {};     // ascending distinct tokens
+  uint32_t num_choices = 1;                   // >= 1
+  uint32_t max_tokens = 0;                    // 0: compute the prompt only
+  uint32_t min_tokens = 0;                    // no stop before so many output tokens
+  std::vector<uint32_t> stop_token_ids = {};  // end-of-text tokens too, unless ignored
+  // Makes a choice's matcher; null: no stop strings.
+  std::function<std::unique_ptr<StopMatcher>()> make_stop_matcher = nullptr;
   std::optional<uint32_t> logprobs = std::nullopt;         // alternatives per output token
   std::optional<uint32_t> prompt_logprobs = std::nullopt;  // alternatives per prompt token
   int32_t priority = 0;                                    // higher first
   absl::Time deadline = absl::InfiniteFuture();
-  absl::Time arrival = {};  // when the service got it: the queue time counts from here
+  absl::Time arrival = {};  // when the service got it: queue time and ageing count from here
 };
 
 enum class RequestState : uint8_t { kWaiting, kRunning, kFinished };
 
-// What a running request holds of the pools; a waiting or finished one holds nothing.
-struct SequenceResources {
-  Reservation slots;
-  int32_t slot = kScratchSlot;
-  SequencePages pages;
-};
-
-class Request {
+class Request : public std::enable_shared_from_this<Request> {
  public:
-  // REQUIRES: the prompt is not empty and `sink` is not null.
+  // REQUIRES: the prompt is not empty, there is at least one choice, and `sink` is not null.
   Request(RequestSpec spec, std::shared_ptr<OutputSink> sink);
 
   const RequestSpec& spec() const { return spec_; }
@@ -100,22 +102,28 @@ class Request {
   // kWaiting -> kRunning, kWaiting -> kFinished, kRunning -> kFinished.
   void Transition(RequestState from, RequestState to);
 
-  // Prompt and output so far. num_computed of them are in the sequence's state; a step computes
-  // some of the difference.
-  std::vector<uint32_t> tokens;
-  int64_t num_computed = 0;
   int64_t num_prompt() const { return static_cast<int64_t>(spec_.prompt.size()); }
-  int64_t num_known() const { return static_cast<int64_t>(tokens.size()); }
-  uint32_t num_output() const { return static_cast<uint32_t>(num_known() - num_prompt()); }
-  bool prompt_computed() const { return num_computed >= num_prompt(); }
 
-  int64_t max_output = 0;  // max_tokens, or what the longest sequence leaves; by the scheduler
-  SequenceResources resources;
-  std::vector<int32_t> kept_counts;  // per kept list, after the last step; empty before the first
-  uint64_t last_step = 0;            // in which it was last served; or the one before its admission
-  uint64_t order = 0;                // of arrival, given by the scheduler
+  // What is known of one of its sequences: a step computes some of the difference between known and
+  // computed tokens.
+  int64_t num_known(const Sequence& sequence) const {
+    return num_prompt() + static_cast<int64_t>(sequence.output.size());
+  }
+  uint32_t token(const Sequence& sequence, int64_t position) const {
+    return position < num_prompt() ? spec_.prompt[position]
+                                   : sequence.output[position - num_prompt()];
+  }
+  bool prompt_computed(const Sequence& sequence) const {
+    return sequence.num_computed >= num_prompt();
+  }
+
+  std::vector<Sequence> sequences;  // one per choice; never moved
+  uint32_t num_live() const;        // of them have not ended
+
+  int64_t max_output = 0;    // max_tokens, or what the longest sequence leaves; by the scheduler
+  Reservation slots, pages;  // for all choices that have not ended
+  uint64_t order = 0;        // of arrival, given by the scheduler
   std::optional<absl::Time> admitted, prompt_done;
-  FinishInfo finish;  // kFinished: for the sink
 
  private:
   const RequestSpec spec_;

@@ -23,11 +23,28 @@ std::unique_ptr<Request> InState(RequestState state) {
 TEST(RequestTest, StartsWaitingWithItsPromptKnownAndNothingComputed) {
   const auto request = MakeRequest();
   EXPECT_EQ(request->state(), RequestState::kWaiting);
-  EXPECT_EQ(request->tokens, request->spec().prompt);
-  EXPECT_EQ(request->num_known(), 2);
-  EXPECT_EQ(request->num_output(), 0u);
-  EXPECT_FALSE(request->prompt_computed());
+  ASSERT_EQ(request->sequences.size(), 1u);
+  const Sequence& sequence = request->sequences[0];
+  EXPECT_EQ(sequence.state, SequenceState::kIdle);
+  EXPECT_EQ(request->num_known(sequence), 2);
+  EXPECT_FALSE(request->prompt_computed(sequence));
   EXPECT_FALSE(request->cancelled());
+}
+
+TEST(RequestTest, TokensArePromptAndThenOutput) {
+  Request request({.id = "r", .prompt = {7, 8}, .num_choices = 3},
+                  std::make_shared<RecordingSink>(3));
+  EXPECT_EQ(request.num_live(), 3u);
+  Sequence& sequence = request.sequences[2];
+  EXPECT_EQ(sequence.choice, 2u);
+  sequence.output = {9};
+  EXPECT_EQ(request.num_known(sequence), 3);
+  EXPECT_EQ(request.token(sequence, 1), 8u);
+  EXPECT_EQ(request.token(sequence, 2), 9u);
+  sequence.num_computed = 2;
+  EXPECT_TRUE(request.prompt_computed(sequence));
+  sequence.state = SequenceState::kEnded;
+  EXPECT_EQ(request.num_live(), 2u);
 }
 
 TEST(RequestTest, CancelIsOnlyAFlag) {
@@ -63,7 +80,10 @@ TEST(RequestDeathTest, TransitionNamesTheStateItIsIn) {
                "request r1 is in state 0, not 1");
 }
 
-TEST(RequestDeathTest, PromptAndSinkAreNeeded) {
+TEST(RequestDeathTest, PromptChoicesAndSinkAreNeeded) {
+  EXPECT_DEATH(
+      Request({.id = "r4", .prompt = {1}, .num_choices = 0}, std::make_shared<RecordingSink>()),
+      "request r4");
   EXPECT_DEATH(Request({.id = "r2"}, std::make_shared<RecordingSink>()), "request r2");
   EXPECT_DEATH(Request({.id = "r3", .prompt = {1}}, nullptr), "request r3");
 }

@@ -7,20 +7,22 @@
 //   Deliver()                            tells the sinks of those that ended
 //
 // Rules.
-// - Admission: by priority, then arrival, strictly in that order: the first that does not fit waits
-//   and so do all behind it. Admission takes a slot and reserves the upper bound of pages for what
-//   can be computed of prompt + max_tokens, so an admitted request always gets its pages and is
-//   never thrown out. Whatever was enqueued fits into empty pools: while anything waits, something
-//   runs, and an empty plan means that nothing is left.
-// - There is no prefill phase and no decode phase: a request has num_known tokens and num_computed
-//   tokens, and a step computes some of the difference. The last token that a request may have is
-//   sampled but never computed.
+// - Admission: by priority and age (waiting_queue.h), strictly in that order: the first that does
+//   not fit waits and so do all behind it. Admission reserves a slot for each choice, and the upper
+//   bound of pages for what can be computed of prompt + max_tokens in all of them, so an admitted
+//   request always gets its pages and is never thrown out. Whatever was enqueued fits into empty
+//   pools: while anything waits, something runs, and an empty plan means that nothing is left.
+// - There is no prefill phase and no decode phase: a sequence has known tokens and computed tokens,
+//   and a step computes some of the difference. The last token that a sequence may have is sampled
+//   but never computed.
 // - A step holds at most max_step_tokens tokens. Prompts are cut at absolute multiples of
 //   prompt_piece; a step takes one whole piece of a sequence or none of it. So each token's
 //   arithmetic depends on its own sequence and position alone. Who is served when: turns.h.
-// - A request ends in Commit (stop token, length, error) or, cancelled or late, at the start of the
-//   next Plan; in one private function, Finish, which is the only place where resources return.
-//   No step is in flight then.
+// - Choices: the first computes the prompt. The step that ends it samples the first token of every
+//   choice, Commit forks the others from it, and the next step begins with the copies.
+// - A choice ends in Commit (stop token, stop string, length, error) or, cancelled or late, at the
+//   start of the next Plan; in one private function, Finish, which is the only place where
+//   resources return. No step is in flight then.
 #ifndef WINNOW_SCHEDULER_SCHEDULER_H_
 #define WINNOW_SCHEDULER_SCHEDULER_H_
 
@@ -49,6 +51,9 @@ struct SchedulerOptions {
   int64_t max_step_tokens = 512;  // >= 1
   int64_t prompt_piece = 256;     // >= 1; lowered to max_step_tokens
   int64_t max_waiting = 1024;     // requests; >= 1
+  // Prompt tokens that wait at most, all requests together; a single request may always wait.
+  int64_t max_waiting_tokens = int64_t{1} << 40;
+  absl::Duration priority_ageing = absl::Seconds(10);  // waiting_queue.h
   // Longest sequence, prompt and output together: a request ends with kLength there. None: only
   // what StateSpec::max_sequence_tokens says of growing kinds.
   std::optional<int64_t> max_sequence_tokens = std::nullopt;
@@ -69,6 +74,11 @@ struct WorkTotals {
   uint64_t num_generated_tokens = 0;  // sampled
 };
 
+// Whether one more request of so many prompt tokens may wait: RESOURCE_EXHAUSTED with the limit if
+// not. Pure.
+absl::Status CheckQueueRoom(const SchedulerOptions& options, int64_t waiting,
+                            int64_t waiting_prompt_tokens, int64_t num_prompt_tokens);
+
 class Scheduler {
  public:
   // `spec` is copied. REQUIRES: options in range.
@@ -76,10 +86,11 @@ class Scheduler {
 
   // Whether a request of this size can ever be served: INVALID_ARGUMENT with value and limit if
   // not. Thread-safe (const data only).
-  absl::Status CheckFits(int64_t num_prompt_tokens, int64_t max_tokens) const;
+  absl::Status CheckFits(int64_t num_prompt_tokens, int64_t max_tokens,
+                         int64_t num_choices = 1) const;
 
-  // Takes a waiting request in. RESOURCE_EXHAUSTED when max_waiting requests wait already,
-  // INVALID_ARGUMENT when it fails CheckFits: then it is not taken and its sink not called.
+  // Takes a waiting request in. RESOURCE_EXHAUSTED when it fails CheckQueueRoom, INVALID_ARGUMENT
+  // when it fails CheckFits: then it is not taken and its sink not called.
   absl::Status Enqueue(std::shared_ptr<Request> request);
 
   // Ends what is cancelled or late, admits, and plans the next step. Empty when nothing is left.
@@ -110,34 +121,60 @@ class Scheduler {
  private:
   // What the model said about one sequence of a step.
   struct SequenceResult {
-    int64_t num_tokens = 0;
     absl::Span<const LogitsRow> asked;
     absl::Span<const RowResult> rows;  // parallel to asked
     absl::Span<const int32_t> kept_counts;
+
+    bool fault() const;
+  };
+  // A choice that goes on from another's state, once the copies are made.
+  struct Fork {
+    std::shared_ptr<Request> request;
+    Sequence* sequence = nullptr;
+    SlotCopy slot_copy;
+    std::vector<PageCopy> page_copies;
+    std::vector<PageTableEdit> page_edits;
+  };
+  struct Ended {
+    std::shared_ptr<Request> request;
+    uint32_t choice = 0;
+    FinishInfo info;
   };
 
   int64_t MaxOutput(int64_t num_prompt_tokens, int64_t max_tokens) const;
-  int64_t MaxPages(int64_t num_prompt_tokens, int64_t max_output) const;
+  // Of `num_live` choices together.
+  int64_t MaxPages(int64_t num_prompt_tokens, int64_t max_output, int64_t num_live) const;
+  static int64_t MaxSlots(int64_t max_output, int64_t num_live);
 
   // Plan.
   void FinishEnded(absl::Time now);
   void Admit(absl::Time now);
   bool TakeResources(Request& request);
-  void AddSequence(const Turn& turn, StepBatch* batch);
-  void AddLogitsRows(const Request& request, int64_t position, StepBatch* batch) const;
+  void AddForks(StepBatch* batch);
+  void AddTurn(const Turn& turn, StepBatch* batch);
+  void AddLogitsRows(const Turn& turn, int64_t position, StepBatch* batch) const;
+  static LogitsRow ScoreRow(const Request& request, int64_t position);
+  static LogitsRow SampleRow(const Request& request, const Sequence& sequence);
 
   // Commit.
-  void CommitSequence(Request& request, const SequenceResult& result, absl::Time now);
-  void Advance(Request& request, const SequenceResult& result);
-  void DeliverRows(Request& request, const SequenceResult& result, absl::Time now);
-  void AppendToken(Request& request, const RowResult& row, absl::Time now);
+  std::vector<SequenceResult> Split(const StepBatch& batch, const StepResult& result) const;
+  void Advance(const Turn& turn, const SequenceResult& result);
+  void ForkChoices(Request& request);
+  void DeliverRows(const Turn& turn, const SequenceResult& result, absl::Time now);
+  void AppendToken(Request& request, Sequence& sequence, const RowResult& row, absl::Time now);
+  void FailStep(const absl::Status& error, absl::Time now);
 
-  void Finish(Request& request, FinishReason reason, absl::Time now);
-  void FinishWithError(Request& request, const absl::Status& error, absl::Time now);
-  void RemoveFinished();  // from running_ to ended_
+  // The end of a choice, or of all choices that have not ended.
+  void Finish(Request& request, Sequence& sequence, FinishInfo info, absl::Time now);
+  void FinishRequest(Request& request, const FinishInfo& info, absl::Time now);
+  void FailSequence(Request& request, Sequence& sequence, const absl::Status& error,
+                    absl::Time now);
+  void RemoveFinished();  // from running_
 
   void CheckRunning(const Request& request) const;
-  int64_t CheckPages(const Request& request, std::vector<bool>* seen) const;
+  void CheckSequence(const Request& request, const Sequence& sequence) const;
+  // Adds the references to each page; returns how many pages the request holds.
+  int64_t CheckPages(const Request& request, std::vector<int32_t>* references) const;
 
   const StateSpec spec_;
   const SchedulerOptions options_;
@@ -149,7 +186,8 @@ class Scheduler {
   WaitingQueue waiting_;
   std::vector<std::shared_ptr<Request>> running_;
   std::vector<Turn> planned_;  // the step in flight, in the order of its sequences
-  std::vector<std::shared_ptr<Request>> ended_;  // for Deliver
+  std::vector<Fork> forks_;    // made by the last Commit, for the next plan; then those in flight
+  std::vector<Ended> ended_;   // for Deliver
   uint64_t next_order_ = 0;
   WorkTotals totals_;
 };

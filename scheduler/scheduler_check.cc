@@ -10,62 +10,91 @@ void Scheduler::CheckInvariants() const {
   slots_.CheckInvariants();
   pages_.CheckInvariants();
   waiting_.CheckInvariants();
-  std::vector<bool> slots_seen(slots_.total() + 1), pages_seen(pages_.total() + 1);
-  int64_t pages_reserved = 0, pages_used = 0;
+  std::vector<bool> slots_seen(slots_.total() + 1);
+  std::vector<int32_t> references(pages_.total() + 1);
+  int64_t slots_reserved = 0, slots_used = 0, pages_reserved = 0, pages_used = 0;
   for (const auto& request : running_) {
     CheckRunning(*request);
-    const int32_t slot = request->resources.slot;
-    WINNOW_CHECK(!slots_seen[slot]) << "slot " << slot << " belongs to two";
-    slots_seen[slot] = true;
-    pages_reserved += request->resources.pages.reservation().bound;
-    pages_used += CheckPages(*request, &pages_seen);
+    for (const Sequence& sequence : request->sequences) {
+      if (sequence.state != SequenceState::kRunning) continue;
+      WINNOW_CHECK(!slots_seen[sequence.slot]) << "slot " << sequence.slot << " belongs to two";
+      slots_seen[sequence.slot] = true;
+      ++slots_used;
+    }
+    slots_reserved += request->slots.bound;
+    pages_reserved += request->pages.bound;
+    pages_used += CheckPages(*request, &references);
   }
-  const int64_t running = static_cast<int64_t>(running_.size());
-  WINNOW_CHECK(slots_.used() == running && slots_.reserved() == running) << slots_.used();
-  WINNOW_CHECK(pages_.reserved() == pages_reserved) << pages_.reserved();
+  WINNOW_CHECK(slots_.used() == slots_used) << slots_.used();
+  WINNOW_CHECK(slots_.reserved() == slots_reserved) << slots_.reserved();
   WINNOW_CHECK(pages_.used() == pages_used) << pages_.used();
-  for (const auto& request : ended_) {
-    WINNOW_CHECK(request->state() == RequestState::kFinished) << request->spec().id;
-    WINNOW_CHECK(request->resources.slot == kScratchSlot) << request->spec().id;
+  WINNOW_CHECK(pages_.reserved() == pages_reserved) << pages_.reserved();
+  for (int32_t page = 1; page <= pages_.total(); ++page) {
+    WINNOW_CHECK(pages_.references(page) == references[page]) << page;
+  }
+  for (const Ended& ended : ended_) {
+    const Sequence& sequence = ended.request->sequences[ended.choice];
+    WINNOW_CHECK(sequence.state == SequenceState::kEnded) << ended.request->spec().id;
   }
 }
 
 void Scheduler::CheckRunning(const Request& request) const {
-  const SequenceResources& own = request.resources;
   WINNOW_CHECK(request.state() == RequestState::kRunning) << request.spec().id;
-  WINNOW_CHECK(1 <= own.slot && own.slot <= slots_.total()) << own.slot;
-  WINNOW_CHECK(own.slots.bound == 1 && own.slots.held == 1) << request.spec().id;
-  WINNOW_CHECK(own.pages.reservation().bound == MaxPages(request.num_prompt(), request.max_output));
-  WINNOW_CHECK(request.num_computed < request.num_known()) << "nothing left to compute";
-  WINNOW_CHECK(request.prompt_computed() || request.num_computed % prompt_piece() == 0)
-      << request.num_computed;
-  WINNOW_CHECK(request.prompt_computed() == request.prompt_done.has_value()) << request.spec().id;
-  WINNOW_CHECK(!request.prompt_computed() || request.num_computed == request.num_known() - 1);
-  WINNOW_CHECK(request.num_output() <= request.max_output) << request.num_output();
+  const int64_t num_live = request.num_live();
+  WINNOW_CHECK(num_live > 0) << request.spec().id;
+  WINNOW_CHECK(request.slots.bound == MaxSlots(request.max_output, num_live));
+  WINNOW_CHECK(request.pages.bound == MaxPages(request.num_prompt(), request.max_output, num_live));
+  int64_t num_running = 0;
+  for (const Sequence& sequence : request.sequences) {
+    CheckSequence(request, sequence);
+    num_running += sequence.state == SequenceState::kRunning;
+  }
+  WINNOW_CHECK(num_running == (request.prompt_done.has_value() ? num_live : 1)) << num_running;
+  WINNOW_CHECK(request.slots.held == num_running) << request.slots.held;
 }
 
-int64_t Scheduler::CheckPages(const Request& request, std::vector<bool>* seen) const {
-  const SequencePages& pages = request.resources.pages;
-  const auto turn = std::find_if(planned_.begin(), planned_.end(),
-                                 [&](const Turn& t) { return t.request == &request; });
-  const int64_t before = request.num_computed;
-  const int64_t after = before + (turn == planned_.end() ? 0 : turn->num_tokens);
-  int64_t used = 0;
-  for (size_t l = 0; l < spec_.lists().size(); ++l) {
-    const PageList& list = spec_.lists()[l];
-    const bool kept = list.kind == PageListKind::kKept && !request.kept_counts.empty();
-    const int64_t needed =
-        spec_.PagesFor(list, before, after, kept ? request.kept_counts[list.kept_index] : 0);
-    WINNOW_CHECK(static_cast<int64_t>(pages.list(l).size()) == needed) << "list " << l;
-    for (const int32_t page : pages.list(l)) {
-      WINNOW_CHECK(pages_.references(page) == 1) << page;
-      WINNOW_CHECK(!(*seen)[page]) << "page " << page << " is in two lists";
-      (*seen)[page] = true;
-    }
-    used += needed;
+void Scheduler::CheckSequence(const Request& request, const Sequence& sequence) const {
+  if (sequence.state != SequenceState::kRunning) {
+    WINNOW_CHECK(sequence.slot == kScratchSlot) << request.spec().id;
+    for (size_t l = 0; l < spec_.lists().size(); ++l) WINNOW_CHECK(sequence.pages.list(l).empty());
+    return;
   }
-  WINNOW_CHECK(pages.reservation().held == used) << used;
-  return used;
+  WINNOW_CHECK(1 <= sequence.slot && sequence.slot <= slots_.total()) << sequence.slot;
+  const int64_t computed = sequence.num_computed, known = request.num_known(sequence);
+  WINNOW_CHECK(computed < known) << "nothing left to compute";
+  WINNOW_CHECK(static_cast<int64_t>(sequence.output.size()) <= request.max_output);
+  const bool prompt_computed = request.prompt_computed(sequence);
+  WINNOW_CHECK(prompt_computed == request.prompt_done.has_value()) << request.spec().id;
+  WINNOW_CHECK(prompt_computed ? computed == known - 1 : computed % prompt_piece() == 0)
+      << computed << " of " << known;
+}
+
+int64_t Scheduler::CheckPages(const Request& request, std::vector<int32_t>* references) const {
+  int64_t held = 0;
+  for (const Sequence& sequence : request.sequences) {
+    if (sequence.state != SequenceState::kRunning) continue;
+    const auto turn = std::find_if(planned_.begin(), planned_.end(),
+                                   [&](const Turn& t) { return t.sequence == &sequence; });
+    const int64_t before = sequence.num_computed;
+    const int64_t after = before + (turn == planned_.end() ? 0 : turn->num_tokens);
+    for (size_t l = 0; l < spec_.lists().size(); ++l) {
+      const PageList& list = spec_.lists()[l];
+      const bool kept = list.kind == PageListKind::kKept && !sequence.kept_counts.empty();
+      const int64_t needed =
+          spec_.PagesFor(list, before, after, kept ? sequence.kept_counts[list.kept_index] : 0);
+      const absl::Span<const int32_t> pages = sequence.pages.list(l);
+      WINNOW_CHECK(static_cast<int64_t>(pages.size()) == needed) << "list " << l;
+      for (int64_t i = 0; i < needed; ++i) {
+        // Only what the prompt filled for good may be shared, and only among the choices.
+        const bool shareable = i < spec_.FullPages(list, request.num_prompt());
+        int32_t& seen = (*references)[pages[i]];
+        WINNOW_CHECK(seen == 0 || shareable) << "page " << pages[i] << " is in two lists";
+        if (seen++ == 0) ++held;
+      }
+    }
+  }
+  WINNOW_CHECK(request.pages.held == held) << request.pages.held;
+  return held;
 }
 
 }  // namespace winnow

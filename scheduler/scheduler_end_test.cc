@@ -121,10 +121,10 @@ TEST_F(SchedulerTest, FinishAllEndsEverything) {
 TEST_F(SchedulerTest, ResourcesAreBackBeforeTheSinkHears) {
   Start({.num_slots = 1, .num_pages = 100});
   struct Sink : RecordingSink {
-    void OnFinish(FinishInfo info) override {
+    void OnFinish(uint32_t choice, FinishInfo info) override {
       EXPECT_EQ(scheduler->load().slots_reserved, 0);
       EXPECT_EQ(scheduler->load().pages_reserved, 0);
-      RecordingSink::OnFinish(std::move(info));
+      RecordingSink::OnFinish(choice, std::move(info));
     }
     Scheduler* scheduler;
   };

@@ -28,7 +28,24 @@ struct StormOptions {
   int num_requests = 100;
   double cancel_rate = 0;    // per step: somebody is cancelled
   double deadline_rate = 0;  // of requests
+  double choices_rate = 0;   // of requests: they ask for several choices
   uint64_t seed = 0;
+};
+
+// Two tokens in a row whose sum modulo 7 is that of `last` end the text.
+class PairMatcher : public StopMatcher {
+ public:
+  explicit PairMatcher(uint32_t last) : sum_(last % 7) {}
+  std::optional<std::string> Append(uint32_t token, bool may_stop) override {
+    const bool match = may_stop && before_.has_value() && (*before_ + token) % 7 == sum_;
+    before_ = token;
+    if (match) return "pair";
+    return std::nullopt;
+  }
+
+ private:
+  const uint32_t sum_;
+  std::optional<uint32_t> before_;
 };
 
 class Storm {
@@ -62,8 +79,8 @@ class Storm {
   struct Live {
     std::shared_ptr<Request> request;
     std::shared_ptr<RecordingSink> sink;
-    bool was_waiting = true;   // after the last plan
-    bool step_failed = false;  // a step with it in it
+    bool was_waiting = true;              // after the last plan
+    std::set<uint32_t> step_failed = {};  // choices that were in a step that failed
   };
 
   bool Chance(double p) { return std::uniform_real_distribution<double>()(random_) < p; }
@@ -81,6 +98,12 @@ class Storm {
     }
     const int64_t room = longest - num_prompt;
     spec.max_tokens = static_cast<uint32_t>(random_() % (std::min<int64_t>(room, 60) + 1));
+    if (Chance(0.2)) spec.min_tokens = random_() % 20;
+    if (Chance(options_.choices_rate)) spec.num_choices = 1 + random_() % 5;
+    if (Chance(0.2)) {
+      const uint32_t last = random_() % options_.fake.vocab_size;
+      spec.make_stop_matcher = [last] { return std::make_unique<PairMatcher>(last); };
+    }
     spec.sampling.seed = random_();
     for (int i = random_() % 3; i > 0; --i) {
       spec.stop_token_ids.push_back(random_() % options_.fake.vocab_size);
@@ -95,11 +118,15 @@ class Storm {
 
   void Submit() {
     Live live;
-    live.sink = std::make_shared<RecordingSink>();
-    live.request = std::make_shared<Request>(RandomSpec(), live.sink);
+    const RequestSpec spec = RandomSpec();
+    live.sink = std::make_shared<RecordingSink>(spec.num_choices);
+    live.request = std::make_shared<Request>(spec, live.sink);
     const bool fits =
-        scheduler_.CheckFits(live.request->num_prompt(), live.request->spec().max_tokens).ok();
-    const bool full = scheduler_.load().waiting == options_.scheduler.max_waiting;
+        scheduler_.CheckFits(live.request->num_prompt(), spec.max_tokens, spec.num_choices).ok();
+    const LoadStats load = scheduler_.load();
+    const int64_t prompt_tokens = load.waiting_prompt_tokens + live.request->num_prompt();
+    const bool full = load.waiting == options_.scheduler.max_waiting ||
+                      (load.waiting > 0 && prompt_tokens > options_.scheduler.max_waiting_tokens);
     const absl::Status status = scheduler_.Enqueue(live.request);
     ASSERT_EQ(status.code(), !fits  ? absl::StatusCode::kInvalidArgument
                              : full ? absl::StatusCode::kResourceExhausted
@@ -143,7 +170,10 @@ class Storm {
       if (r.state() == RequestState::kWaiting) {
         if (first_waiting == nullptr || Before(r, *first_waiting)) first_waiting = &r;
       } else {
-        CheckTurn(r, served.count(r.resources.slot) == 1);
+        for (const Sequence& sequence : r.sequences) {
+          if (sequence.state != SequenceState::kRunning) continue;
+          CheckTurn(r, sequence, served.count(sequence.slot) == 1);
+        }
       }
     }
     for (Live& live : live_) {
@@ -156,61 +186,90 @@ class Storm {
     }
     if (first_waiting != nullptr) {
       const LoadStats load = scheduler_.load();
-      const int64_t output = std::max<int64_t>(0, first_waiting->max_output - 1);
-      const int64_t needs = spec_.MaxPages(first_waiting->num_prompt() + output);
-      ASSERT_TRUE(load.slots_reserved == load.slots_total ||
+      const int64_t output = first_waiting->max_output;
+      const int64_t num = output > 0 ? first_waiting->spec().num_choices : 1;
+      const int64_t prompt = first_waiting->num_prompt();
+      const int64_t needs = num * spec_.MaxPages(prompt + std::max<int64_t>(0, output - 1)) -
+                            (num - 1) * spec_.FullPages(prompt);
+      ASSERT_TRUE(load.slots_reserved + num > load.slots_total ||
                   load.pages_reserved + needs > load.pages_total)
           << "the first in the queue would have fitted";
     }
   }
 
   static bool Before(const Request& a, const Request& b) {
-    return std::make_pair(-a.spec().priority, a.order) <
-           std::make_pair(-b.spec().priority, b.order);
+    const auto key = [](const Request& r) {
+      return std::make_pair(r.spec().arrival - r.spec().priority * absl::Seconds(10), r.order);
+    };
+    return key(a) < key(b);
   }
 
   // The bounds of turns.h.
-  void CheckTurn(const Request& request, bool served) {
-    ASSERT_EQ(served, request.last_step == step_);
+  void CheckTurn(const Request& request, const Sequence& sequence, bool served) {
+    ASSERT_EQ(served, sequence.last_step == step_);
     const int64_t r = options_.scheduler.num_slots;
     const int64_t half = (options_.scheduler.max_step_tokens + 1) / 2;
-    const int64_t bound = request.prompt_computed() ? 2 * ((r + half - 1) / half) : 2 * r;
-    ASSERT_LT(static_cast<int64_t>(step_ - request.last_step), bound)
+    const bool generating = request.prompt_computed(sequence);
+    const int64_t bound = generating ? 2 * ((r + half - 1) / half) : 2 * r;
+    ASSERT_LT(static_cast<int64_t>(step_ - sequence.last_step), bound)
         << "request " << request.spec().id << " starves";
   }
 
   void MarkFailed(const StepBatch& batch) {
-    const std::set<int32_t> slots(batch.slots.begin(), batch.slots.end());
+    std::set<int32_t> slots(batch.slots.begin(), batch.slots.end());
+    for (const SlotCopy& copy : batch.slot_copies) slots.insert(copy.to);
     for (Live& live : live_) {
-      live.step_failed = live.request->state() == RequestState::kRunning &&
-                         slots.count(live.request->resources.slot) == 1;
+      for (const Sequence& sequence : live.request->sequences) {
+        if (sequence.state != SequenceState::kRunning || slots.count(sequence.slot) == 0) continue;
+        live.step_failed.insert(sequence.choice);
+        if (live.request->prompt_done.has_value()) continue;
+        for (const Sequence& other : live.request->sequences) {
+          live.step_failed.insert(other.choice);
+        }
+      }
     }
   }
 
   void CollectEnded() {
     for (Live& live : live_) {
-      const bool ended = live.sink->finish.has_value();
-      ASSERT_EQ(ended, live.request->state() == RequestState::kFinished);
-      if (ended) CheckAnswer(live);
-      ASSERT_TRUE(ended || !live.step_failed) << "a failed step's request goes on";
+      ASSERT_EQ(live.sink->ended(), live.request->state() == RequestState::kFinished);
+      for (const uint32_t choice : live.step_failed) {
+        ASSERT_TRUE(live.sink->choice(choice).finish.has_value()) << "goes on after a failed step";
+      }
+      if (live.sink->ended()) CheckAnswer(live);
     }
     live_.erase(std::remove_if(live_.begin(), live_.end(),
-                               [](const Live& live) { return live.sink->finish.has_value(); }),
+                               [](const Live& live) { return live.sink->ended(); }),
                 live_.end());
   }
 
   void CheckAnswer(const Live& live) {
     ++num_ended_;
+    for (uint32_t choice = 0; choice < live.sink->num_choices(); ++choice) {
+      CheckChoice(live, choice);
+    }
+    // The prompt is scored in the steps that compute it; a fault hides the last step's scores.
+    const FinishReason reason = live.sink->finish->reason;
+    const bool whole = reason == FinishReason::kStop || reason == FinishReason::kLength;
+    ExpectSame(live.sink->prompt_logprobs, model_.Predict(live.request->spec()).prompt_logprobs,
+               whole);
+  }
+
+  void CheckChoice(const Live& live, uint32_t choice) {
     const RequestSpec& spec = live.request->spec();
-    const FinishInfo& finish = *live.sink->finish;
-    const FakeAnswer alone = model_.Predict(spec);
+    const RecordedChoice& got = live.sink->choice(choice);
+    const FakeAnswer alone = model_.Predict(spec, choice);
+    const bool step_failed = live.step_failed.count(choice) == 1;
     bool whole = true;
-    switch (finish.reason) {
+    switch (got.finish->reason) {
       case FinishReason::kStop:
-        ASSERT_EQ(finish.stop_token_id, live.sink->tokens.back().token);
+        ASSERT_NE(got.finish->stop_token_id.has_value(), got.finish->stop_text.has_value());
+        ASSERT_EQ(got.finish->stop_token_id.value_or(got.tokens.back().token),
+                  got.tokens.back().token);
+        ASSERT_GT(got.tokens.size(), spec.min_tokens);
         [[fallthrough]];
       case FinishReason::kLength:
-        ASSERT_EQ(finish.reason, alone.reason) << spec.id;
+        ASSERT_EQ(got.finish->reason, alone.reason) << spec.id;
         break;
       case FinishReason::kCancelled:
         ASSERT_TRUE(live.request->cancelled());
@@ -221,16 +280,13 @@ class Storm {
         whole = false;
         break;
       case FinishReason::kError:
-        ASSERT_EQ(finish.error.code(), absl::StatusCode::kInternal);
-        ASSERT_NE(finish.error.message().find("request " + spec.id), std::string::npos);
-        ASSERT_TRUE(live.step_failed || alone.reason == FinishReason::kError);
-        whole = !live.step_failed;
+        ASSERT_EQ(got.finish->error.code(), absl::StatusCode::kInternal);
+        ASSERT_NE(got.finish->error.message().find("request " + spec.id), std::string::npos);
+        ASSERT_TRUE(step_failed || alone.reason == FinishReason::kError);
+        whole = !step_failed;
         break;
     }
-    ExpectSame(live.sink->tokens, alone.tokens, whole);
-    // The prompt is scored in the steps that compute it; a fault hides the last step's scores.
-    ExpectSame(live.sink->prompt_logprobs, alone.prompt_logprobs,
-               whole && finish.reason != FinishReason::kError);
+    ExpectSame(got.tokens, alone.tokens, whole);
   }
 
   static void ExpectSame(const std::vector<OutputToken>& got, const std::vector<OutputToken>& alone,
@@ -280,6 +336,7 @@ StormOptions RandomStorm(uint64_t seed) {
   o.scheduler.max_step_tokens = random() % 3 == 0 ? upto(4) : upto(600);
   o.scheduler.prompt_piece = random() % 3 == 0 ? upto(8) : upto(256);
   o.scheduler.max_waiting = random() % 2 == 0 ? upto(5) : 1000;
+  if (random() % 3 == 0) o.scheduler.max_waiting_tokens = upto(400);
   if (random() % 4 == 0) o.scheduler.max_sequence_tokens = upto(o.longest);
   // From less than some requests need to more than all need together.
   const StateSpec spec = MakeTestSpec(o.layers, o.page_tokens, o.longest);
@@ -290,12 +347,13 @@ StormOptions RandomStorm(uint64_t seed) {
   o.fake.fewer_kept_rate = random() % 2 == 0 ? 0 : 0.2;
   o.cancel_rate = random() % 2 == 0 ? 0 : 0.1;
   o.deadline_rate = random() % 2 == 0 ? 0 : 0.2;
+  o.choices_rate = random() % 3 == 0 ? 0 : 0.4;
   return o;
 }
 
 TEST(SchedulerRandomTest, StormsOfRandomRequests) {
   int num_ended = 0;
-  for (uint64_t seed = 1; seed <= 150; ++seed) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Storm storm(RandomStorm(seed));
     storm.Run();

@@ -68,7 +68,10 @@ TEST_F(SchedulerTest, OneRequestFromPromptToLastToken) {
 TEST_F(SchedulerTest, SamplingParametersAndLogprobsReachTheRows) {
   Start({.num_slots = 1, .num_pages = 100});
   RequestSpec spec = Spec(3, 2);
-  spec.sampling = {.temperature = 0.5f, .top_k = 7, .top_p = 0.25f, .seed = 99};
+  spec.sampling.temperature = 0.5f;
+  spec.sampling.top_k = 7;
+  spec.sampling.top_p = 0.25f;
+  spec.sampling.seed = 99;
   spec.logprobs = 4;
   const Handle a = Add(spec);
   ASSERT_TRUE(Step());
@@ -290,11 +293,12 @@ TEST_F(SchedulerTest, PagesFollowTheKeptCounts) {
   const Handle a = Add(Spec(200, 100));
   while (Step()) {
     if (a.request->state() != RequestState::kRunning) continue;
+    const Sequence& sequence = a.request->sequences[0];
     int64_t pages = 0;
     for (const PageList& list : spec_->lists()) {
       const int64_t kept =
-          list.kind == PageListKind::kKept ? a.request->kept_counts[list.kept_index] : 0;
-      const int64_t computed = a.request->num_computed;
+          list.kind == PageListKind::kKept ? sequence.kept_counts[list.kept_index] : 0;
+      const int64_t computed = sequence.num_computed;
       pages += spec_->PagesFor(list, computed, computed, kept);
     }
     EXPECT_EQ(scheduler_->load().pages_used, pages);

@@ -1,10 +1,12 @@
 // SequencePages: the pages that one sequence holds, list by list (StateSpec::lists()), and what the
 // device's page table says of them.
 //
-//   pages.Reserve(pool, spec.MaxPages(most_tokens));                    at admission
-//   pages.Provide(spec, pool, slot, before, after, kept, &edits);       when a step is planned
-//   pages.ReturnUnused(spec, pool, after, kept);                        when it is committed
-//   pages.ReturnAll(pool);                                              at the end
+//   pages.Provide(spec, pool, promise, slot, before, after, kept, &edits);  when a step is planned
+//   pages.ReturnUnused(spec, pool, promise, after, kept);                   when it is committed
+//   other.Fork(spec, pool, promise, pages, after, slot, &copies, &edits);   another goes on from
+//   here pages.ReturnAll(pool, promise);                                         at the end
+//
+// `promise` is the reservation of the request: its sequences take their pages within it.
 //
 // STALE ENTRIES. A page that ReturnUnused gave back may belong to another sequence at once, while
 // this one's table still names it. Nothing runs between that and the next Provide, whose edits are
@@ -29,23 +31,28 @@ namespace winnow {
 
 class SequencePages {
  public:
-  // Takes the promise of at most `bound` pages; false and no change if the pool can't give it.
-  bool Reserve(PagePool& pool, int64_t bound) { return pool.Reserve(bound, reservation_); }
-
   // Takes what a step from `before` to `after` computed tokens may write, kept[i] tokens being kept
   // by kept list i before it, and appends the edits of slot `slot`'s page table. REQUIRES: before
-  // the sequence's first step the slot's table is zeroed.
-  void Provide(const StateSpec& spec, PagePool& pool, int32_t slot, int64_t before, int64_t after,
-               absl::Span<const int32_t> kept, std::vector<PageTableEdit>* edits);
+  // the sequence's first step the slot's table is zeroed, or `Fork` was called.
+  void Provide(const StateSpec& spec, PagePool& pool, Reservation& promise, int32_t slot,
+               int64_t before, int64_t after, absl::Span<const int32_t> kept,
+               std::vector<PageTableEdit>* edits);
 
   // Gives back what the sequence does not need with `computed` tokens and these kept counts.
-  void ReturnUnused(const StateSpec& spec, PagePool& pool, int64_t computed,
+  void ReturnUnused(const StateSpec& spec, PagePool& pool, Reservation& promise, int64_t computed,
                     absl::Span<const int32_t> kept);
 
-  // Gives back every page and the promise.
-  void ReturnAll(PagePool& pool);
+  // Becomes what `parent` is, which has `computed` computed tokens: shares its full pages of
+  // growing lists, and takes a page of its own for every other one, to be copied before the next
+  // step. Slot `slot` gets a copy of the parent's table at the same time; the edits then apply to
+  // it. REQUIRES: holds nothing; parent gave back what it does not need.
+  void Fork(const StateSpec& spec, PagePool& pool, Reservation& promise,
+            const SequencePages& parent, int64_t computed, int32_t slot,
+            std::vector<PageCopy>* copies, std::vector<PageTableEdit>* edits);
 
-  const Reservation& reservation() const { return reservation_; }
+  // Gives back every page.
+  void ReturnAll(PagePool& pool, Reservation& promise);
+
   // Pages of list l; empty before the first Provide.
   absl::Span<const int32_t> list(size_t l) const {
     return l < lists_.size() ? absl::MakeConstSpan(lists_[l].pages) : absl::Span<const int32_t>();
@@ -59,7 +66,6 @@ class SequencePages {
     int64_t num_entries = 0;  // entries of the device's table that are not kScratchPage
   };
 
-  Reservation reservation_;
   std::vector<List> lists_;
 };
 

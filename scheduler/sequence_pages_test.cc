@@ -28,25 +28,26 @@ TEST(SequencePagesTest, RingGrowsToItsWindowAndThenStays) {
   const StateSpec spec = MakeTestSpec({.window = 10}, /*page_tokens=*/4);
   PagePool pool(100);
   SequencePages pages;
-  ASSERT_TRUE(pages.Reserve(pool, spec.MaxPages(50)));
+  Reservation promise;
+  ASSERT_TRUE(pool.Reserve(spec.MaxPages(50), promise));
   EXPECT_EQ(pool.reserved(), 6);  // 2 heads, ceil(10 / 4) each
   std::vector<PageTableEdit> edits;
-  pages.Provide(spec, pool, 1, 0, 5, {}, &edits);
+  pages.Provide(spec, pool, promise, 1, 0, 5, {}, &edits);
   EXPECT_EQ(edits.size(), 4u);
   EXPECT_EQ(pool.used(), 4);
   edits.clear();
-  pages.Provide(spec, pool, 1, 5, 8, {}, &edits);
+  pages.Provide(spec, pool, promise, 1, 5, 8, {}, &edits);
   EXPECT_TRUE(edits.empty());
-  pages.Provide(spec, pool, 1, 8, 9, {}, &edits);
+  pages.Provide(spec, pool, promise, 1, 8, 9, {}, &edits);
   EXPECT_EQ(edits.size(), 2u);
   edits.clear();
-  pages.Provide(spec, pool, 1, 9, 49, {}, &edits);
+  pages.Provide(spec, pool, promise, 1, 9, 49, {}, &edits);
   EXPECT_TRUE(edits.empty());
-  pages.ReturnUnused(spec, pool, 49, {});
+  pages.ReturnUnused(spec, pool, promise, 49, {});
   EXPECT_EQ(pool.used(), 6);
-  pages.ReturnAll(pool);
+  pages.ReturnAll(pool, promise);
   EXPECT_EQ(pool.used(), 0);
-  EXPECT_EQ(pool.reserved(), 0);
+  EXPECT_EQ(promise.held, 0);
 }
 
 TEST(SequencePagesTest, KeptListTakesTheWorstCaseAndReturnsTheRest) {
@@ -60,30 +61,72 @@ TEST(SequencePagesTest, KeptListTakesTheWorstCaseAndReturnsTheRest) {
   const int64_t span = kept_list->span;
   PagePool pool(100);
   SequencePages pages;
-  ASSERT_TRUE(pages.Reserve(pool, *spec.MaxPages()));
+  Reservation promise;
+  ASSERT_TRUE(pool.Reserve(*spec.MaxPages(), promise));
   std::vector<PageTableEdit> edits;
   Table table(spec.table_entries(), kScratchPage);
   // 20 departures: room for the whole buffer.
-  pages.Provide(spec, pool, 3, 0, span + 20, {}, &edits);
+  pages.Provide(spec, pool, promise, 3, 0, span + 20, {}, &edits);
   Apply(edits, 3, &table);
   const size_t l = kept_list - spec.lists().data();
   EXPECT_EQ(pages.list(l).size(), 4u);
   // 3 were kept: two pages stay.
   std::vector<int32_t> kept(spec.num_kept_lists(), 3);
-  pages.ReturnUnused(spec, pool, span + 20, kept);
+  pages.ReturnUnused(spec, pool, promise, span + 20, kept);
   EXPECT_EQ(pages.list(l).size(), 2u);
   EXPECT_NE(table[kept_list->first_entry + 2], kScratchPage) << "stale until the next step's edits";
   // One more departure fits into the second page; entries 2 and 3 are cleared.
   edits.clear();
-  pages.Provide(spec, pool, 3, span + 20, span + 21, kept, &edits);
+  pages.Provide(spec, pool, promise, 3, span + 20, span + 21, kept, &edits);
   Apply(edits, 3, &table);
   EXPECT_EQ(table[kept_list->first_entry + 1], pages.list(l)[1]);
   EXPECT_EQ(table[kept_list->first_entry + 2], kScratchPage);
   EXPECT_EQ(table[kept_list->first_entry + 3], kScratchPage);
   edits.clear();
-  pages.Provide(spec, pool, 3, span + 20, span + 21, kept, &edits);
+  pages.Provide(spec, pool, promise, 3, span + 20, span + 21, kept, &edits);
   EXPECT_TRUE(edits.empty()) << "cleared once";
-  pages.ReturnAll(pool);
+  pages.ReturnAll(pool, promise);
+}
+
+TEST(SequencePagesTest, ForkSharesFullPagesAndCopiesTheRest) {
+  const StateSpec spec = MakeTestSpec({.window = 6, .buffer = 9, .full = true}, /*page_tokens=*/4);
+  PagePool pool(200);
+  Reservation promise;
+  ASSERT_TRUE(pool.Reserve(200, promise));
+  SequencePages parent, child;
+  std::vector<PageTableEdit> edits;
+  const std::vector<int32_t> kept(spec.num_kept_lists(), 5);
+  parent.Provide(spec, pool, promise, 1, 0, 30, {}, &edits);
+  parent.ReturnUnused(spec, pool, promise, 30, kept);
+  Table table(spec.table_entries(), kScratchPage);
+  Apply(edits, 1, &table);  // stale entries included, as on the device
+
+  std::vector<PageCopy> copies;
+  edits.clear();
+  child.Fork(spec, pool, promise, parent, 30, 2, &copies, &edits);
+  Apply(edits, 2, &table);
+  edits.clear();
+  child.Provide(spec, pool, promise, 2, 30, 31, kept, &edits);
+  Apply(edits, 2, &table);
+  std::map<int32_t, int32_t> copied;
+  for (const PageCopy& copy : copies) copied[copy.to] = copy.from;
+  for (size_t l = 0; l < spec.lists().size(); ++l) {
+    const PageList& list = spec.lists()[l];
+    for (int64_t i = 0; i < list.max_pages; ++i) {
+      const int32_t page = table[list.first_entry + i];
+      const bool held = i < static_cast<int64_t>(child.list(l).size());
+      ASSERT_EQ(page, held ? child.list(l)[i] : kScratchPage);
+      if (i >= static_cast<int64_t>(parent.list(l).size())) continue;
+      const bool shared = list.kind == PageListKind::kGrowing && i < 30 / 4;
+      ASSERT_EQ(pool.references(parent.list(l)[i]), shared ? 2 : 1);
+      ASSERT_EQ(shared ? page : copied.at(page), parent.list(l)[i]);
+    }
+  }
+  parent.ReturnAll(pool, promise);
+  EXPECT_GT(pool.used(), 0);
+  child.ReturnAll(pool, promise);
+  EXPECT_EQ(pool.used(), 0);
+  pool.CheckInvariants();
 }
 
 // Many sequences in one tight pool: after each step's edits a device's table names exactly the
@@ -94,6 +137,7 @@ TEST(SequencePagesTest, TablesNeverNameAPageOfSomebodyElse) {
   constexpr int32_t kSequences = 5;
   PagePool pool(kSequences * spec.MaxPages(kLongest));
   struct Sequence {
+    Reservation promise;
     SequencePages pages;
     int64_t computed = 0;
     std::vector<int32_t> kept;
@@ -104,7 +148,7 @@ TEST(SequencePagesTest, TablesNeverNameAPageOfSomebodyElse) {
     s.computed = 0;
     s.kept.assign(spec.num_kept_lists(), 0);
     s.table.assign(spec.table_entries(), kScratchPage);
-    ASSERT_TRUE(s.pages.Reserve(pool, spec.MaxPages(kLongest)));
+    ASSERT_TRUE(pool.Reserve(spec.MaxPages(kLongest), s.promise));
   };
   for (Sequence& s : sequences) begin(s);
   std::mt19937 random(20260104);
@@ -113,12 +157,13 @@ TEST(SequencePagesTest, TablesNeverNameAPageOfSomebodyElse) {
     Sequence& s = sequences[slot - 1];
     const int64_t after = std::min<int64_t>(kLongest, s.computed + 1 + random() % 12);
     if (after == s.computed || random() % 20 == 0) {
-      s.pages.ReturnAll(pool);
+      s.pages.ReturnAll(pool, s.promise);
+      pool.Lower(0, s.promise);
       begin(s);
       continue;
     }
     std::vector<PageTableEdit> edits;
-    s.pages.Provide(spec, pool, slot, s.computed, after, s.kept, &edits);
+    s.pages.Provide(spec, pool, s.promise, slot, s.computed, after, s.kept, &edits);
     Apply(edits, slot, &s.table);
     std::set<int32_t> own;
     for (size_t l = 0; l < spec.lists().size(); ++l) {
@@ -142,11 +187,14 @@ TEST(SequencePagesTest, TablesNeverNameAPageOfSomebodyElse) {
       const int64_t most = std::min(list.capacity, std::max<int64_t>(0, s.computed - list.span));
       s.kept[list.kept_index] = static_cast<int32_t>(random() % (most + 1));
     }
-    s.pages.ReturnUnused(spec, pool, s.computed, s.kept);
+    s.pages.ReturnUnused(spec, pool, s.promise, s.computed, s.kept);
     pool.CheckInvariants();
-    ASSERT_LE(s.pages.reservation().held, s.pages.reservation().bound);
+    ASSERT_LE(s.promise.held, s.promise.bound);
   }
-  for (Sequence& s : sequences) s.pages.ReturnAll(pool);
+  for (Sequence& s : sequences) {
+    s.pages.ReturnAll(pool, s.promise);
+    pool.Lower(0, s.promise);
+  }
   EXPECT_EQ(pool.used(), 0);
   EXPECT_EQ(pool.reserved(), 0);
 }

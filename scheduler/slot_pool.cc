@@ -21,11 +21,11 @@ bool SlotPool::Reserve(int64_t n, Reservation& reservation) {
   return true;
 }
 
-void SlotPool::Unreserve(Reservation& reservation) {
-  WINNOW_CHECK(reservation.held == 0) << reservation.held << " slots still held";
-  WINNOW_CHECK(reservation.bound <= reserved_) << reservation.bound << " of " << reserved_;
-  reserved_ -= reservation.bound;
-  reservation.bound = 0;
+void SlotPool::Lower(int64_t bound, Reservation& reservation) {
+  WINNOW_CHECK(reservation.held <= bound) << reservation.held << " slots held, over " << bound;
+  WINNOW_CHECK(bound <= reservation.bound) << bound << " over " << reservation.bound;
+  reserved_ -= reservation.bound - bound;
+  reservation.bound = bound;
 }
 
 int32_t SlotPool::Acquire(Reservation& reservation) {

@@ -4,7 +4,7 @@
 //   if (!pool.Reserve(1, r)) ...wait...
 //   int32_t slot = pool.Acquire(r);
 //   pool.Release(slot, r);
-//   pool.Unreserve(r);
+//   pool.Lower(0, r);
 //
 // Slots are 1..num_slots (model/state_spec.h has the scratch rule). Every operation is O(1). Single
 // threaded. Misuse (a slot released twice, more acquired than reserved) is CHECKed.
@@ -26,8 +26,8 @@ class SlotPool {
   // Promises n slots; false and no change when fewer are unpromised. REQUIRES: n >= 0 and the
   // reservation is empty.
   bool Reserve(int64_t n, Reservation& reservation);
-  // Ends the promise. REQUIRES: nothing of it is held.
-  void Unreserve(Reservation& reservation);
+  // Lowers the promise to `bound`; 0 ends it. REQUIRES: held <= bound <= the bound until now.
+  void Lower(int64_t bound, Reservation& reservation);
 
   // Takes a slot. REQUIRES: held < bound.
   int32_t Acquire(Reservation& reservation);

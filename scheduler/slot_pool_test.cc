@@ -21,7 +21,7 @@ TEST(SlotPoolTest, HandsOutEverySlotOnceAndNeverScratch) {
   for (const int32_t slot : slots) pool.Release(slot, r);
   EXPECT_EQ(pool.used(), 0);
   EXPECT_EQ(pool.reserved(), 5);
-  pool.Unreserve(r);
+  pool.Lower(0, r);
   EXPECT_EQ(pool.reserved(), 0);
 }
 
@@ -52,7 +52,8 @@ TEST(SlotPoolDeathTest, MisuseIsCaught) {
   EXPECT_DEATH(pool.Release(0, r), "slot 0 of 2");
   EXPECT_DEATH(pool.Release(3, r), "slot 3 of 2");
   EXPECT_DEATH(pool.Release(slot, other), "belongs to another reservation");
-  EXPECT_DEATH(pool.Unreserve(r), "1 slots still held");
+  EXPECT_DEATH(pool.Lower(0, r), "1 slots held, over 0");
+  EXPECT_DEATH(pool.Lower(2, r), "2 over 1");
   EXPECT_DEATH(pool.Reserve(1, r), "over 1");
   pool.Release(slot, r);
   EXPECT_DEATH(pool.Release(slot, r), "is free already");
@@ -99,10 +100,11 @@ TEST(SlotPoolTest, RandomOperationsAgreeWithANaiveModel) {
         }
         break;
       case 3:
-        if (h.slots.empty()) {
-          pool.Unreserve(h.reservation);
-          reserved -= h.bound;
-          h.bound = 0;
+        if (const int64_t lowest = h.slots.size(); lowest <= h.bound) {
+          const int64_t bound = lowest + static_cast<int64_t>(random() % (h.bound - lowest + 1));
+          pool.Lower(bound, h.reservation);
+          reserved -= h.bound - bound;
+          h.bound = bound;
         }
         break;
     }

@@ -8,8 +8,9 @@
 namespace winnow {
 namespace {
 
-bool WaitsLonger(const Request* a, const Request* b) {
-  return std::tie(a->last_step, a->order) < std::tie(b->last_step, b->order);
+bool WaitsLonger(const Turn& a, const Turn& b) {
+  return std::tie(a.sequence->last_step, a.request->order, a.sequence->choice) <
+         std::tie(b.sequence->last_step, b.request->order, b.sequence->choice);
 }
 
 }  // namespace
@@ -21,40 +22,46 @@ Turns::Turns(int64_t max_step_tokens, int64_t prompt_piece)
 }
 
 std::vector<Turn> Turns::Choose(absl::Span<const std::shared_ptr<Request>> running) {
-  std::vector<Request*> generating, prompts;
+  std::vector<Turn> generating, prompts;
   for (const std::shared_ptr<Request>& request : running) {
-    (request->prompt_computed() ? generating : prompts).push_back(request.get());
+    for (Sequence& sequence : request->sequences) {
+      if (sequence.state != SequenceState::kRunning) continue;
+      (request->prompt_computed(sequence) ? generating : prompts)
+          .push_back(NextTurn(*request, sequence));
+    }
   }
   std::sort(generating.begin(), generating.end(), WaitsLonger);
   std::sort(prompts.begin(), prompts.end(), WaitsLonger);
 
   std::vector<Turn> turns;
   int64_t budget = max_step_tokens_;
-  const auto serve = [&](Request* request) {
-    turns.push_back({request, NextTokens(*request)});
-    budget -= turns.back().num_tokens;
+  const auto serve = [&](const Turn& turn) {
+    turns.push_back(turn);
+    budget -= turn.num_tokens;
   };
   const int64_t share = PromptShare(prompts);
-  for (Request* request : generating) {
-    if (NextTokens(*request) > budget - share) break;
-    serve(request);
+  for (const Turn& turn : generating) {
+    if (turn.num_tokens > budget - share) break;
+    serve(turn);
   }
-  prompt_passed_over_ = !prompts.empty() && NextTokens(*prompts.front()) > budget;
-  for (Request* request : prompts) {
-    if (NextTokens(*request) <= budget) serve(request);
+  prompt_passed_over_ = !prompts.empty() && prompts.front().num_tokens > budget;
+  for (const Turn& turn : prompts) {
+    if (turn.num_tokens <= budget) serve(turn);
   }
   return turns;
 }
 
-int64_t Turns::NextTokens(const Request& request) const {
-  const int64_t done = request.num_computed;
-  if (request.prompt_computed()) return request.num_known() - done;
-  return std::min(request.num_prompt(), (done / prompt_piece_ + 1) * prompt_piece_) - done;
+Turn Turns::NextTurn(Request& request, Sequence& sequence) const {
+  const int64_t done = sequence.num_computed;
+  const int64_t piece_end =
+      std::min(request.num_prompt(), (done / prompt_piece_ + 1) * prompt_piece_);
+  const int64_t end = request.prompt_computed(sequence) ? request.num_known(sequence) : piece_end;
+  return {&request, &sequence, end - done};
 }
 
-int64_t Turns::PromptShare(absl::Span<Request* const> prompts) const {
+int64_t Turns::PromptShare(absl::Span<const Turn> prompts) const {
   if (prompts.empty()) return 0;
-  const int64_t piece = NextTokens(*prompts.front());
+  const int64_t piece = prompts.front().num_tokens;
   return prompt_passed_over_ || 2 * piece <= max_step_tokens_ ? piece : 0;
 }
 

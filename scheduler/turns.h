@@ -1,19 +1,19 @@
 // Turns: who is served in a step, and with how many tokens. The scheduler's only policy on running
-// requests.
+// sequences (choices of requests).
 //
-// Two kinds of requests take turns, each kind by itself: those that generate (one token each) and
+// Two kinds of sequences take turns, each kind by itself: those that generate (one token each) and
 // those whose prompt is being computed (one piece each: up to the next absolute multiple of the
 // piece size, whole or not at all). In both the one that waits longest is first; of equal ones the
-// one that arrived first.
+// one whose request arrived first, and of its choices the lower one.
 //
-// Generating requests are served first, but leave the share of prompts free: the first prompt's
+// Generating sequences are served first, but leave the share of prompts free: the first prompt's
 // next piece, in every step if that is at most half of the budget, else whenever the step before
 // passed that prompt over. What is left then goes to prompts; one whose piece does not fit lets
 // others pass.
 //
-// So nobody starves, for any budget >= 1 and whoever comes or goes. With R running requests:
+// So nobody starves, for any budget >= 1 and whoever comes or goes. With R running sequences:
 //   - Of two steps in a row, one at least leaves half of the budget (rounded up) to generating
-//     requests, so each of them is served within 2 * ceil(R / ceil(budget / 2)) steps.
+//     ones, so each of them is served within 2 * ceil(R / ceil(budget / 2)) steps.
 //   - Of two steps in a row, one at least serves the first prompt, and nobody overtakes those who
 //     wait longer, so each prompt is served within 2 * R steps.
 #ifndef WINNOW_SCHEDULER_TURNS_H_
@@ -28,9 +28,10 @@
 
 namespace winnow {
 
-// The next num_tokens tokens of a request are in the step.
+// The next num_tokens tokens of a sequence are in the step.
 struct Turn {
   Request* request = nullptr;
+  Sequence* sequence = nullptr;  // of the request
   int64_t num_tokens = 0;
 };
 
@@ -39,15 +40,15 @@ class Turns {
   // REQUIRES: 1 <= prompt_piece <= max_step_tokens.
   Turns(int64_t max_step_tokens, int64_t prompt_piece);
 
-  // The next step's turns: at most max_step_tokens tokens, a request at most once; not empty if
-  // anything runs. Reads Request::last_step, which the caller keeps.
+  // The next step's turns: at most max_step_tokens tokens, a sequence at most once; not empty if
+  // anything runs. Reads Sequence::last_step, which the caller keeps.
   std::vector<Turn> Choose(absl::Span<const std::shared_ptr<Request>> running);
 
   int64_t prompt_piece() const { return prompt_piece_; }
 
  private:
-  int64_t NextTokens(const Request& request) const;
-  int64_t PromptShare(absl::Span<Request* const> prompts) const;
+  Turn NextTurn(Request& request, Sequence& sequence) const;
+  int64_t PromptShare(absl::Span<const Turn> prompts) const;
 
   const int64_t max_step_tokens_;
   const int64_t prompt_piece_;

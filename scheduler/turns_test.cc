@@ -21,10 +21,12 @@ class TurnsTest : public ::testing::Test {
     spec.id = std::to_string(next_order_);
     spec.prompt.assign(num_prompt, 0);
     auto request = std::make_shared<Request>(spec, std::make_shared<RecordingSink>());
-    request->num_computed = num_computed;
-    request->tokens.resize(std::max(num_prompt, num_computed + 1));
     request->order = next_order_++;
-    request->last_step = last_step;
+    Sequence& sequence = request->sequences[0];
+    sequence.state = SequenceState::kRunning;
+    sequence.num_computed = num_computed;
+    sequence.output.resize(std::max<int64_t>(0, num_computed + 1 - num_prompt));
+    sequence.last_step = last_step;
     running_.push_back(request);
     return request;
   }
@@ -36,13 +38,16 @@ class TurnsTest : public ::testing::Test {
     for (const Turn& turn : turns.Choose(running_)) {
       const bool once = served.emplace(turn.request->order, turn.num_tokens).second;
       EXPECT_TRUE(once) << "request " << turn.request->order << " twice";
-      turn.request->num_computed += turn.num_tokens;
-      if (turn.request->prompt_computed()) {
-        turn.request->tokens.resize(turn.request->num_computed + 1);
-      }
-      turn.request->last_step = step_;
+      Sequence& sequence = *turn.sequence;
+      sequence.num_computed += turn.num_tokens;
+      if (turn.request->prompt_computed(sequence)) sequence.output.push_back(0);
+      sequence.last_step = step_;
     }
     return served;
+  }
+
+  static bool PromptComputed(const Request& request) {
+    return request.prompt_computed(request.sequences[0]);
   }
 
   using Served = std::map<uint64_t, int64_t>;
@@ -66,6 +71,29 @@ TEST_F(TurnsTest, PromptsAreCutAtAbsoluteMultiples) {
   running_.clear();
   Add(16, 11);  // a state loaded in the middle of a piece goes on to the piece's end
   EXPECT_EQ(Step(turns), (Served{{1, 5}}));
+}
+
+TEST_F(TurnsTest, ChoicesTakeTurnsLikeRequests) {
+  Turns turns(2, 2);
+  RequestSpec spec;
+  spec.prompt = {1};
+  spec.num_choices = 4;
+  auto request = std::make_shared<Request>(spec, std::make_shared<RecordingSink>(4));
+  for (Sequence& sequence : request->sequences) {
+    sequence.state = SequenceState::kRunning;
+    sequence.num_computed = 1;
+    sequence.output = {5};
+  }
+  request->sequences[2].state = SequenceState::kEnded;
+  running_ = {request};
+  std::vector<uint32_t> served;
+  for (uint64_t step = 1; step <= 3; ++step) {
+    for (const Turn& turn : turns.Choose(running_)) {
+      turn.sequence->last_step = step;
+      served.push_back(turn.sequence->choice);
+    }
+  }
+  EXPECT_EQ(served, (std::vector<uint32_t>{0, 1, 3, 0, 1, 0}));
 }
 
 TEST_F(TurnsTest, GeneratingFirstAndPromptsInTheRest) {
@@ -123,9 +151,9 @@ TEST_F(TurnsTest, NewcomersQueueUpBehindThoseWhoWait) {
   for (int i = 0; i < 50; ++i) {
     if (i % 2 == 0) Add(4, 0, step_);  // as large as the whole budget
     Step(turns);
-    if (running_.back()->prompt_computed()) running_.pop_back();
+    if (PromptComputed(*running_.back())) running_.pop_back();
   }
-  EXPECT_EQ(old->num_computed, 4 * 25) << "each newcomer costs it one step";
+  EXPECT_EQ(old->sequences[0].num_computed, 4 * 25) << "each newcomer costs it one step";
 }
 
 // The bounds of turns.h, with requests that come, go and change from prompt to generating at
@@ -152,8 +180,8 @@ TEST_F(TurnsTest, EverybodyIsServedWithinTheBound) {
       for (const auto& [order, tokens] : served) sum += tokens;
       ASSERT_LE(sum, budget);
       for (const auto& request : running_) {
-        const uint64_t waited = step_ - request->last_step;
-        ASSERT_LT(waited, request->prompt_computed() ? generating_bound : prompt_bound)
+        const uint64_t waited = step_ - request->sequences[0].last_step;
+        ASSERT_LT(waited, PromptComputed(*request) ? generating_bound : prompt_bound)
             << "budget " << budget << ", piece " << piece << ", " << most << " running";
       }
       running_.erase(std::remove_if(running_.begin(), running_.end(),

@@ -4,8 +4,12 @@
 
 namespace winnow {
 
-WaitingQueue::Key WaitingQueue::KeyOf(const Request& request) {
-  return {-int64_t{request.spec().priority}, request.order};
+WaitingQueue::WaitingQueue(absl::Duration ageing) : ageing_(ageing) {
+  WINNOW_CHECK(absl::ZeroDuration() < ageing && ageing < absl::InfiniteDuration());
+}
+
+WaitingQueue::Key WaitingQueue::KeyOf(const Request& request) const {
+  return {request.spec().arrival - int64_t{request.spec().priority} * ageing_, request.order};
 }
 
 void WaitingQueue::Push(std::shared_ptr<Request> request) {
@@ -43,10 +47,10 @@ void WaitingQueue::CheckInvariants() const {
   for (const auto& [key, request] : requests_) {
     WINNOW_CHECK(key == KeyOf(*request)) << request->spec().id;
     WINNOW_CHECK(request->state() == RequestState::kWaiting) << request->spec().id;
-    WINNOW_CHECK(request->num_computed == 0 && request->num_output() == 0) << request->spec().id;
-    WINNOW_CHECK(request->resources.slot == kScratchSlot) << request->spec().id;
-    WINNOW_CHECK(request->resources.slots.bound == 0) << request->spec().id;
-    WINNOW_CHECK(request->resources.pages.reservation().bound == 0) << request->spec().id;
+    for (const Sequence& sequence : request->sequences) {
+      WINNOW_CHECK(sequence.state == SequenceState::kIdle) << request->spec().id;
+    }
+    WINNOW_CHECK(request->slots.bound == 0 && request->pages.bound == 0) << request->spec().id;
     num_prompt_tokens += request->num_prompt();
   }
   WINNOW_CHECK(num_prompt_tokens == num_prompt_tokens_) << num_prompt_tokens_;

@@ -1,4 +1,10 @@
-// WaitingQueue: the requests that wait for admission, by priority (higher first), then arrival.
+// WaitingQueue: the requests that wait for admission, by priority and age.
+//
+// Each level of priority is worth one `ageing` of waiting: a request stands where one of priority 0
+// would that arrived priority * ageing earlier. So one of higher priority goes first, but nobody is
+// overtaken for ever: what comes more than (difference of priorities) * ageing later stays behind.
+// And the order of two requests never changes while they wait. Of equal ones the first to come is
+// first.
 //
 // Push and PopFirst are O(log n). RemoveIf looks at every request, once a step: some 0.1 us each,
 // so a queue of 1024 costs 0.1 ms a step. Single threaded.
@@ -12,12 +18,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "scheduler/request.h"
 
 namespace winnow {
 
 class WaitingQueue {
  public:
+  // REQUIRES: ageing > 0 and finite.
+  explicit WaitingQueue(absl::Duration ageing);
+
   // REQUIRES: request->order is larger than that of every request pushed before.
   void Push(std::shared_ptr<Request> request);
 
@@ -37,9 +47,10 @@ class WaitingQueue {
   void CheckInvariants() const;
 
  private:
-  using Key = std::pair<int64_t, uint64_t>;  // (-priority, order)
-  static Key KeyOf(const Request& request);
+  using Key = std::pair<absl::Time, uint64_t>;  // (virtual arrival, order)
+  Key KeyOf(const Request& request) const;
 
+  const absl::Duration ageing_;
   std::map<Key, std::shared_ptr<Request>> requests_;
   int64_t num_prompt_tokens_ = 0;
 };

@@ -23,7 +23,7 @@ std::shared_ptr<Request> MakeRequest(int32_t priority, uint64_t order, size_t nu
 }
 
 TEST(WaitingQueueTest, HigherPriorityFirstThenArrival) {
-  WaitingQueue queue;
+  WaitingQueue queue(absl::Seconds(10));
   queue.Push(MakeRequest(0, 1, 10));
   queue.Push(MakeRequest(5, 2, 20));
   queue.Push(MakeRequest(0, 3));
@@ -37,7 +37,7 @@ TEST(WaitingQueueTest, HigherPriorityFirstThenArrival) {
 }
 
 TEST(WaitingQueueTest, RandomOperationsAgreeWithASortedList) {
-  WaitingQueue queue;
+  WaitingQueue queue(absl::Seconds(10));
   std::vector<std::shared_ptr<Request>> naive;
   std::mt19937 random(20260103);
   const auto before = [](const auto& a, const auto& b) {

@@ -82,6 +82,11 @@ absl::Status CpuBackend::Download(void* host, const std::byte* device, int64_t s
   return absl::OkStatus();
 }
 
+absl::Status CpuBackend::Copy(std::byte* to, const std::byte* from, int64_t size_bytes) {
+  std::memcpy(to, from, size_bytes);
+  return absl::OkStatus();
+}
+
 absl::Status CpuBackend::Zero(std::byte* device, int64_t size_bytes) {
   std::memset(device, 0, size_bytes);
   return absl::OkStatus();

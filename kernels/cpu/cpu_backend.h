@@ -36,6 +36,7 @@ class CpuBackend final : public Backend {
   absl::Status Upload(std::byte* device, const void* host, int64_t size_bytes) override;
   absl::Status Download(void* host, const std::byte* device, int64_t size_bytes) override;
   absl::Status Zero(std::byte* device, int64_t size_bytes) override;
+  absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) override;
   absl::Status Synchronize() override;
 
   absl::Status Embed(const EmbedArgs& args) override;

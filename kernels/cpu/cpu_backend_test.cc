@@ -88,9 +88,10 @@ TEST(CpuBackendTest, CopiesAndZeroes) {
   std::vector<char> to(8, 0);
   ASSERT_TRUE(backend->Upload(buffer->data(), from.data(), 8).ok());
   ASSERT_TRUE(backend->Zero(buffer->data() + 2, 3).ok());
+  ASSERT_TRUE(backend->Copy(buffer->data() + 3, buffer->data() + 5, 1).ok());
   ASSERT_TRUE(backend->Download(to.data(), buffer->data(), 8).ok());
   ASSERT_TRUE(backend->Synchronize().ok());
-  EXPECT_EQ(to, (std::vector<char>{1, 2, 0, 0, 0, 6, 7, 8}));
+  EXPECT_EQ(to, (std::vector<char>{1, 2, 0, 6, 0, 6, 7, 8}));
 }
 
 TEST(CpuBackendTest, OpsReachTheirKernels) {

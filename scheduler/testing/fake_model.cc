@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/check.h"
+#include "kernels/philox.h"
 
 namespace winnow {
 namespace {
@@ -52,7 +53,7 @@ absl::Status FakeModel::Launch(const StepBatch& batch) {
     in_flight_ = true;
     return absl::OkStatus();
   }
-  for (const int32_t slot : batch.slots) slots_[slot].lost = true;
+  LoseStep(batch);
   return absl::InternalError("launch failed");
 }
 
@@ -67,8 +68,13 @@ absl::Status FakeModel::Wait(StepResult* result) {
     *result = std::move(result_);
     return absl::OkStatus();
   }
-  for (const int32_t slot : batches_.back().slots) slots_[slot].lost = true;
+  LoseStep(batches_.back());
   return absl::Status(static_cast<absl::StatusCode>(code), "step failed");
+}
+
+void FakeModel::LoseStep(const StepBatch& batch) {
+  for (const int32_t slot : batch.slots) slots_[slot].lost = true;
+  for (const SlotCopy& copy : batch.slot_copies) slots_[copy.to].lost = true;
 }
 
 void FakeModel::CheckShape(const StepBatch& batch) const {
@@ -91,11 +97,36 @@ void FakeModel::CheckShape(const StepBatch& batch) const {
   }
 }
 
+void FakeModel::CopyForks(const StepBatch& batch) {
+  std::set<int32_t> from, to;
+  const auto check = [&] {
+    for (const int32_t copied : to) WINNOW_CHECK(from.count(copied) == 0) << copied;
+  };
+  for (const SlotCopy& copy : batch.slot_copies) {
+    from.insert(copy.from);
+    WINNOW_CHECK(to.insert(copy.to).second) << "slot " << copy.to << " is copied to twice";
+    WINNOW_CHECK(!slots_[copy.from].lost) << "copy of a lost slot " << copy.from;
+    Slot& slot = slots_[copy.to];
+    slot = slots_[copy.from];
+    slot.sequence_from[slot.num_tokens] = ++num_sequences_;
+  }
+  check();
+  from.clear();
+  to.clear();
+  for (const PageCopy& copy : batch.page_copies) {
+    from.insert(copy.from);
+    WINNOW_CHECK(to.insert(copy.to).second) << "page " << copy.to << " is copied to twice";
+    memory_[copy.to] = memory_[copy.from];
+  }
+  check();
+}
+
 void FakeModel::Begin(const StepBatch& batch) {
+  CopyForks(batch);
   for (const int32_t slot : batch.zero_slots) {
     slots_[slot] = Slot();
     slots_[slot].lost = false;
-    slots_[slot].sequence = ++num_sequences_;
+    slots_[slot].sequence_from[0] = ++num_sequences_;
     slots_[slot].hash = options_.seed;
     slots_[slot].table.resize(spec_.table_entries(), kScratchPage);
     slots_[slot].kept.resize(spec_.num_kept_lists());
@@ -132,7 +163,8 @@ void FakeModel::CheckTable(const Slot& slot, int64_t after) const {
 }
 
 uint64_t FakeModel::Tag(const Slot& slot, size_t l, int64_t position) const {
-  return Mix(Mix(slot.sequence, l), position);
+  const uint64_t sequence = std::prev(slot.sequence_from.upper_bound(position))->second;
+  return Mix(Mix(sequence, l), position);
 }
 
 uint64_t& FakeModel::At(const Slot& slot, const PageList& list, int64_t place) {
@@ -211,6 +243,10 @@ RowResult FakeModel::Answer(uint64_t hash, const LogitsRow& row) const {
   RowResult result;
   const bool sample = row.purpose == RowPurpose::kSample;
   result.token = sample ? Mix(hash, row.sampling.seed) % options_.vocab_size : row.score_token;
+  const auto& suppressed = row.context.suppressed;
+  while (std::find(suppressed.begin(), suppressed.end(), result.token) != suppressed.end()) {
+    result.token = (result.token + 1) % options_.vocab_size;
+  }
   result.fault = sample && Unit(Mix(hash, 1)) < options_.fault_rate;
   if (!row.want_logprobs) return result;
   const uint64_t about = Mix(hash, result.token);
@@ -222,7 +258,7 @@ RowResult FakeModel::Answer(uint64_t hash, const LogitsRow& row) const {
   return result;
 }
 
-FakeAnswer FakeModel::Predict(const RequestSpec& spec) const {
+FakeAnswer FakeModel::Predict(const RequestSpec& spec, uint32_t choice) const {
   FakeAnswer answer;
   uint64_t hash = options_.seed;
   const auto ask = [&](LogitsRow row, std::vector<OutputToken>* out) {
@@ -240,21 +276,28 @@ FakeAnswer FakeModel::Predict(const RequestSpec& spec) const {
     score.score_token = spec.prompt[i + 1];
     ask(score, &answer.prompt_logprobs);
   }
+  const std::unique_ptr<StopMatcher> matcher =
+      spec.make_stop_matcher ? spec.make_stop_matcher() : nullptr;
   LogitsRow sample;
   sample.sampling = spec.sampling;
+  sample.sampling.seed = DeriveSeed(spec.sampling.seed, choice);
   sample.want_logprobs = spec.logprobs.has_value();
   sample.num_top = spec.logprobs.value_or(0);
   int64_t most = spec.max_tokens;
   const auto limit = limits_.max_sequence_tokens;
   if (limit.has_value()) most = std::min<int64_t>(most, *limit - spec.prompt.size());
   while (static_cast<int64_t>(answer.tokens.size()) < most) {
+    const bool may_stop = answer.tokens.size() >= spec.min_tokens;
+    sample.context.suppressed = may_stop ? std::span<const uint32_t>() : spec.stop_token_ids;
     if (ask(sample, &answer.tokens)) {
       answer.reason = FinishReason::kError;
       break;
     }
     const uint32_t token = answer.tokens.back().token;
     const auto& stops = spec.stop_token_ids;
-    if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
+    bool stop = may_stop && std::find(stops.begin(), stops.end(), token) != stops.end();
+    if (matcher != nullptr) stop |= matcher->Append(token, may_stop).has_value();
+    if (stop) {
       answer.reason = FinishReason::kStop;
       break;
     }

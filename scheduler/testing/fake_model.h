@@ -6,6 +6,8 @@
 //   - a sequence appears once, in whole pieces, and the step fits the limits;
 //   - every page that the step may write is in the table, and no entry beyond those names a page;
 //   - all that earlier steps wrote is still there: a page given to two sequences shows up here;
+//   - forks copy whole states, no slot or page both from and to, and what forked sequences share
+//     stays as it was;
 //   - a sequence whose step failed never goes on.
 // A sampled token is a function of the sequence's tokens alone, so Predict can say what any request
 // must get, whoever its neighbours are. Kept counts are random within what is possible.
@@ -17,6 +19,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <random>
 #include <vector>
 
@@ -54,15 +57,16 @@ class FakeModel : public Model {
   // The next step fails in Wait with this status. Any thread.
   void FailNextWith(absl::StatusCode code) { fail_next_ = static_cast<int>(code); }
 
-  FakeAnswer Predict(const RequestSpec& spec) const;
+  FakeAnswer Predict(const RequestSpec& spec, uint32_t choice = 0) const;
 
   const std::vector<StepBatch>& batches() const { return batches_; }  // that were launched
   void forget_batches() { batches_.clear(); }
 
  private:
   struct Slot {
-    bool lost = true;                              // nothing begun, or its step failed
-    uint64_t sequence = 0;                         // a number of its own per sequence
+    bool lost = true;  // nothing begun, or its step failed
+    // A number of its own per sequence; a fork has its parent's for what came before it.
+    std::map<int64_t, uint64_t> sequence_from;     // by first position
     int64_t num_tokens = 0;                        // computed
     uint64_t hash = 0;                             // of them
     std::vector<int32_t> table;                    // page table
@@ -75,6 +79,8 @@ class FakeModel : public Model {
   uint64_t& At(const Slot& slot, const PageList& list, int64_t place);
 
   void CheckShape(const StepBatch& batch) const;
+  void CopyForks(const StepBatch& batch);
+  void LoseStep(const StepBatch& batch);  // it failed
   void Begin(const StepBatch& batch);
   void CheckSequence(const Slot& slot, int64_t position, int64_t num_tokens) const;
   void CheckTable(const Slot& slot, int64_t after) const;

@@ -48,7 +48,7 @@ class SchedulerTest : public ::testing::Test {
   }
 
   absl::Status TryAdd(RequestSpec spec, Handle* handle) {
-    handle->sink = std::make_shared<RecordingSink>();
+    handle->sink = std::make_shared<RecordingSink>(spec.num_choices);
     handle->request = std::make_shared<Request>(std::move(spec), handle->sink);
     return scheduler_->Enqueue(handle->request);
   }
@@ -97,10 +97,12 @@ class SchedulerTest : public ::testing::Test {
     EXPECT_EQ(load.pages_reserved, 0);
   }
   void ExpectAsAlone(const Handle& handle) {
-    const FakeAnswer answer = model_->Predict(handle.request->spec());
-    ASSERT_TRUE(handle.sink->finish.has_value());
-    EXPECT_EQ(handle.sink->finish->reason, answer.reason);
-    EXPECT_EQ(Tokens(handle.sink->tokens), Tokens(answer.tokens));
+    ASSERT_TRUE(handle.sink->ended());
+    for (uint32_t c = 0; c < handle.sink->num_choices(); ++c) {
+      const FakeAnswer answer = model_->Predict(handle.request->spec(), c);
+      EXPECT_EQ(handle.sink->choice(c).finish->reason, answer.reason) << "choice " << c;
+      EXPECT_EQ(Tokens(handle.sink->choice(c).tokens), Tokens(answer.tokens)) << "choice " << c;
+    }
   }
 
   std::optional<StateSpec> spec_;

@@ -140,6 +140,7 @@ absl::Status FakeModel::Wait(StepResult* result) {
     return step_time_;
   }());
   if (absl::Status status = Pass(); !status.ok()) return status;
+  for (const SlotCopy& copy : batch_.slot_copies) slots_[copy.to] = slots_[copy.from];
   for (const int32_t slot : batch_.zero_slots) slots_[slot] = Sequence();
   *result = StepResult();
   for (int64_t b = 0; b < batch_.num_sequences(); ++b) RunSequence(b, result);
@@ -181,6 +182,10 @@ RowResult FakeModel::Answer(const LogitsRow& row, uint64_t hash, bool poisoned) 
   const bool greedy = row.sampling.temperature == 0;
   const uint64_t draw = greedy ? hash : Mix(hash ^ Mix(row.sampling.seed ^ row.position));
   result.token = row.purpose == RowPurpose::kScore ? row.score_token : TokenOf(draw);
+  const auto& suppressed = row.context.suppressed;
+  while (std::find(suppressed.begin(), suppressed.end(), result.token) != suppressed.end()) {
+    if (++result.token == kVocabSize) result.token = kNumSpecial;
+  }
   if (!row.want_logprobs) return result;
   result.logprob = LogprobOf(hash, result.token);
   result.rank = 1 + Mix(hash ^ result.token) % 4096;

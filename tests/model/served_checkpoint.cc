@@ -19,8 +19,8 @@ class CollectingSink : public OutputSink {
         << first_position;
     for (OutputToken& token : logprobs) answer_.prompt_logprobs.push_back(std::move(token));
   }
-  void OnToken(OutputToken token) override { answer_.tokens.push_back(std::move(token)); }
-  void OnFinish(FinishInfo info) override {
+  void OnToken(uint32_t, OutputToken token) override { answer_.tokens.push_back(std::move(token)); }
+  void OnFinish(uint32_t, FinishInfo info) override {
     answer_.finish = std::move(info);
     promise_.set_value(std::move(answer_));
   }
