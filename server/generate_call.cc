@@ -14,6 +14,7 @@
 #include "server/errors.h"
 #include "server/grpc_status.h"
 #include "server/random_ids.h"
+#include "server/stop_text_matcher.h"
 #include "server/validate.h"
 #include "spdlog/spdlog.h"
 
@@ -81,24 +82,48 @@ void GenerateCall::Begin() {
 absl::Status GenerateCall::Validate() {
   const RequestLimits& limits = service_->limits;
   for (const absl::Status& status :
-       {ValidateRequestId(message_in_->request_id()), ValidateModel(message_in_->model(), limits),
+       {ValidateKnownFields(*message_in_), ValidateRequestId(message_in_->request_id()),
+        ValidateModel(message_in_->model(), limits), ValidatePriority(message_in_->priority()),
         ValidatePrompt(*message_in_, limits)}) {
     if (!status.ok()) return status;
   }
-  auto sampling = ValidateSampling(message_in_->sampling(), RandomSeed(), limits);
-  if (!sampling.ok()) return sampling.status();
-  auto stop = ValidateStop(message_in_->stop(), limits);
-  if (!stop.ok()) return stop.status();
   auto output = ValidateOutput(message_in_->output(), limits);
   if (!output.ok()) return output.status();
-
-  spec_.sampling = *sampling;
-  spec_.max_tokens = stop->max_tokens;
-  spec_.stop_token_ids = std::move(stop->stop_token_ids);
   spec_.logprobs = output->logprobs;
   spec_.prompt_logprobs = output->prompt_logprobs;
   spec_.priority = message_in_->priority();
   facts_.output = *output;
+  return ValidateSamplingAndStop();
+}
+
+absl::Status GenerateCall::ValidateSamplingAndStop() {
+  const RequestLimits& limits = service_->limits;
+  auto sampling = ValidateSampling(message_in_->sampling(), RandomSeed());
+  if (!sampling.ok()) return sampling.status();
+  auto logit_bias = ValidateLogitBias(message_in_->sampling(), limits);
+  if (!logit_bias.ok()) return logit_bias.status();
+  const auto num_choices = ValidateChoices(message_in_->sampling(), limits);
+  if (!num_choices.ok()) return num_choices.status();
+  auto stop = ValidateStop(message_in_->stop(), limits);
+  if (!stop.ok()) return stop.status();
+
+  spec_.sampling = *sampling;
+  spec_.logit_bias = *std::move(logit_bias);
+  spec_.num_choices = *num_choices;
+  spec_.max_tokens = stop->max_tokens;
+  spec_.min_tokens = stop->min_tokens;
+  spec_.stop_token_ids = std::move(stop->stop_token_ids);
+  facts_.text_rules = {.include_special_tokens = facts_.output.include_special_tokens,
+                       .include_stop_text = stop->include_stop_text,
+                       .min_tokens = stop->min_tokens,
+                       .stop_token_ids = spec_.stop_token_ids};
+  facts_.stops = std::make_shared<const StopStrings>(std::move(stop->stop_texts));
+  if (!facts_.stops->empty()) {
+    spec_.make_stop_matcher = [tokenizer = service_->tokenizer, stops = facts_.stops,
+                               special = facts_.output.include_special_tokens] {
+      return std::make_unique<StopTextMatcher>(tokenizer, stops, special);
+    };
+  }
   return absl::OkStatus();
 }
 
@@ -123,12 +148,13 @@ absl::Status GenerateCall::CheckLength() {
       ValidateLength(num_prompt, spec_.max_tokens, facts_.output, service_->limits);
   if (!max_tokens.ok()) return max_tokens.status();
   spec_.max_tokens = *max_tokens;
-  return ForClient(service_->engine->CheckFits(num_prompt, *max_tokens));
+  return ForClient(service_->engine->CheckFits(num_prompt, *max_tokens, spec_.num_choices));
 }
 
 absl::Status GenerateCall::SubmitToEngine() {
   facts_.model = service_->limits.model_name;
   facts_.num_prompt_tokens = static_cast<uint32_t>(spec_.prompt.size());
+  facts_.num_choices = spec_.num_choices;
   facts_.seed = spec_.sampling.seed;
   facts_.kept_heads = &service_->kept_heads;
   builder_.emplace(facts_, facts_.output.text ? service_->tokenizer : nullptr);
@@ -146,16 +172,21 @@ void GenerateCall::Advance() {
   {
     std::lock_guard<std::mutex> lock(mu_);
     abort = abort_;
-    if (!abort.has_value() && builder_->empty() && !builder_->ended()) {
-      if (!buffer_.ready()) {
-        owned_ = false;
-        return;
-      }
-      builder_->Add(buffer_.Take());
-    }
+    if (!abort.has_value() && !Refill()) return;
   }
   if (abort.has_value()) return End(*abort);
   WriteNext();
+}
+
+bool GenerateCall::Refill() {
+  while (builder_->empty() && !builder_->ended()) {
+    if (!buffer_.ready()) {
+      owned_ = false;
+      return false;
+    }
+    builder_->Add(buffer_.Take());
+  }
+  return true;
 }
 
 void GenerateCall::WriteNext() {
@@ -241,16 +272,16 @@ void GenerateCall::OnPromptLogprobs(int64_t first_position, std::vector<OutputTo
   AddOutput([&] { buffer_.AddPromptLogprobs(first_position, std::move(logprobs)); });
 }
 
-void GenerateCall::OnToken(OutputToken token) {
+void GenerateCall::OnToken(uint32_t choice, OutputToken token) {
   AddOutput([&] {
-    if (buffer_.AddToken(std::move(token))) return;
+    if (buffer_.AddToken(choice, std::move(token))) return;
     abort_ = ReaderTooSlow(service_->stream_buffer_tokens);
     if (request_ != nullptr) request_->Cancel();  // on the engine's own thread: it needs no waking
   });
 }
 
-void GenerateCall::OnFinish(FinishInfo info) {
-  AddOutput([&] { buffer_.AddFinish(std::move(info)); });
+void GenerateCall::OnFinish(uint32_t choice, FinishInfo info) {
+  AddOutput([&] { buffer_.AddFinish(choice, std::move(info)); });
 }
 
 void GenerateCall::Log(const absl::Status& status) const {
@@ -260,9 +291,9 @@ void GenerateCall::Log(const absl::Status& status) const {
   if (!status.ok()) absl::StrAppend(&line, ": ", absl::CEscape(status.message()));
   absl::StrAppend(&line, "; ", facts_.num_prompt_tokens, " prompt tokens");
   if (builder_.has_value() && builder_->ended()) {
-    const FinishInfo& finish = *builder_->finish();
+    const FinishInfo& finish = builder_->first_finish();
     absl::StrAppendFormat(&line, ", %d output tokens, queued %.3f s, prompt %.3f s, output %.3f s",
-                          finish.num_output_tokens, absl::ToDoubleSeconds(finish.queue_time),
+                          builder_->num_output_tokens(), absl::ToDoubleSeconds(finish.queue_time),
                           absl::ToDoubleSeconds(finish.prefill_time),
                           absl::ToDoubleSeconds(finish.decode_time));
   }

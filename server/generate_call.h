@@ -24,6 +24,7 @@
 #include "server/output_buffer.h"
 #include "server/response_builder.h"
 #include "server/service_context.h"
+#include "server/stream_facts.h"
 
 namespace winnow {
 
@@ -44,8 +45,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
   // OutputSink, on the engine's thread.
   void OnPromptComputed() override;
   void OnPromptLogprobs(int64_t first_position, std::vector<OutputToken> logprobs) override;
-  void OnToken(OutputToken token) override;
-  void OnFinish(FinishInfo info) override;
+  void OnToken(uint32_t choice, OutputToken token) override;
+  void OnFinish(uint32_t choice, FinishInfo info) override;
 
  private:
   GenerateCall(ServiceContext* service, grpc::CallbackServerContext* context,
@@ -54,11 +55,15 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
   // By the owner, in this order.
   void Begin();
   absl::Status Validate();
+  absl::Status ValidateSamplingAndStop();
   void TokenizeAndSubmit();
   void Submit();
   absl::Status CheckLength();
   absl::Status SubmitToEngine();
   void Advance();
+  // Moves what the engine has produced into the builder until that has something to say. False: it
+  // has not, and the call is idle from now on. REQUIRES mu_ held.
+  bool Refill();
   void WriteNext();
   void End(const absl::Status& status);
   void Log(const absl::Status& status) const;

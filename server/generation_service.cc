@@ -11,6 +11,14 @@
 namespace winnow {
 namespace {
 
+// What holds for every request that names a model.
+template <typename Request>
+absl::Status ValidateCommon(const Request& request, const RequestLimits& limits) {
+  absl::Status status = ValidateKnownFields(request);
+  status.Update(ValidateModel(request.model(), limits));
+  return status;
+}
+
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status, context));
@@ -46,7 +54,7 @@ grpc::ServerUnaryReactor* GenerationService::Tokenize(grpc::CallbackServerContex
 
 absl::Status GenerationService::Tokenize(const v1::TokenizeRequest& request,
                                          v1::TokenizeResponse* response) const {
-  if (absl::Status status = ValidateModel(request.model(), service_->limits); !status.ok()) {
+  if (absl::Status status = ValidateCommon(request, service_->limits); !status.ok()) {
     return status;
   }
   if (service_->tokenizer == nullptr) return NoTokenizer("Tokenize");
@@ -65,7 +73,7 @@ grpc::ServerUnaryReactor* GenerationService::Detokenize(grpc::CallbackServerCont
 
 absl::Status GenerationService::Detokenize(const v1::DetokenizeRequest& request,
                                            v1::DetokenizeResponse* response) const {
-  if (absl::Status status = ValidateModel(request.model(), service_->limits); !status.ok()) {
+  if (absl::Status status = ValidateCommon(request, service_->limits); !status.ok()) {
     return status;
   }
   if (service_->tokenizer == nullptr) return NoTokenizer("Detokenize");
@@ -78,7 +86,7 @@ absl::Status GenerationService::Detokenize(const v1::DetokenizeRequest& request,
 grpc::ServerUnaryReactor* GenerationService::GetModelInfo(grpc::CallbackServerContext* context,
                                                           const v1::GetModelInfoRequest* request,
                                                           v1::GetModelInfoResponse* response) {
-  const absl::Status status = ValidateModel(request->model(), service_->limits);
+  const absl::Status status = ValidateCommon(*request, service_->limits);
   if (status.ok()) *response = service_->info;
   return Answer(context, status);
 }

@@ -221,6 +221,13 @@ void AddSchedulingFlags(Flags& flags, Options* options) {
                 "Tokens in which prompts are cut; lowered to --max_step_tokens if larger");
   flags.Integer("--max_waiting", &options->max_waiting, 1, 1 << 20,
                 "Requests that wait at most; more are refused with RESOURCE_EXHAUSTED");
+  flags.Integer("--max_waiting_tokens", &options->max_waiting_tokens, 1, int64_t{1} << 40,
+                "Prompt tokens of all waiting requests together, likewise; a request that finds "
+                "nobody waiting may always wait");
+  flags.Duration("--priority_ageing", &options->priority_ageing, absl::Milliseconds(1),
+                 absl::Hours(24),
+                 "What a level of priority is worth: a waiting request is overtaken only by those "
+                 "that come within this time for each level that they are above it");
 }
 
 void AddRequestFlags(Flags& flags, Options* options) {
@@ -229,6 +236,14 @@ void AddRequestFlags(Flags& flags, Options* options) {
                 "max_tokens of requests that give none");
   flags.Integer("--max_tokens_limit", &options->max_tokens_limit, 1, kAnyNumber,
                 "Largest max_tokens that a request may give; default: none");
+  flags.Integer("--max_prompt_tokens", &options->max_prompt_tokens, 1, int64_t{1} << 40,
+                "Longest prompt; default: what fits");
+  flags.Integer("--max_choices", &options->max_choices, 1, 16,
+                "Largest n (choices from one prompt); never more than there are slots");
+  flags.Integer("--max_stop_strings", &options->max_stop_strings, 0, 16,
+                "Stop strings of a request at most");
+  flags.Integer("--max_logit_bias", &options->max_logit_bias, 0, 1 << 20,
+                "Tokens with a logit bias of a request at most");
   flags.Integer("--max_prompt_logprobs", &options->max_prompt_logprobs, 1, int64_t{1} << 32,
                 "Largest number of prompt logprobs of a request: prompt tokens times (alternatives "
                 "+ 1)");

@@ -42,10 +42,16 @@ struct Options {
   int64_t max_step_tokens = 512;
   int64_t prompt_piece = 256;
   int64_t max_waiting = 1024;
+  int64_t max_waiting_tokens = int64_t{16} << 20;
+  absl::Duration priority_ageing = absl::Seconds(10);
 
   // Requests.
   int64_t default_max_tokens = 256;
   std::optional<int64_t> max_tokens_limit;
+  std::optional<int64_t> max_prompt_tokens;
+  int64_t max_choices = 16;
+  int64_t max_stop_strings = 16;
+  int64_t max_logit_bias = 1024;
   int64_t max_prompt_logprobs = int64_t{1} << 24;
   int64_t stream_buffer_tokens = 4096;
 

@@ -17,30 +17,38 @@ void OutputBuffer::AddPromptLogprobs(int64_t first_position, std::vector<OutputT
              std::make_move_iterator(logprobs.end()));
 }
 
-bool OutputBuffer::AddToken(OutputToken token) {
+ChoiceOutput& OutputBuffer::Choice(uint32_t choice) {
+  if (pending_.choices.size() <= choice) pending_.choices.resize(choice + 1);
+  return pending_.choices[choice];
+}
+
+bool OutputBuffer::AddToken(uint32_t choice, OutputToken token) {
   if (overflowed_) return false;
-  if (static_cast<int64_t>(pending_.tokens.size()) == max_tokens_) {
+  if (num_tokens_ == max_tokens_) {
     overflowed_ = true;
     pending_ = PendingOutput();
     return false;
   }
-  pending_.tokens.push_back(std::move(token));
+  ++num_tokens_;
+  Choice(choice).tokens.push_back(std::move(token));
   return true;
 }
 
-void OutputBuffer::AddFinish(FinishInfo info) {
-  if (!overflowed_) pending_.finish = std::move(info);
+void OutputBuffer::AddFinish(uint32_t choice, FinishInfo info) {
+  if (!overflowed_) Choice(choice).finish = std::move(info);
 }
 
 bool OutputBuffer::ready() const {
-  if (pending_.finish.has_value()) return true;
-  if (overflowed_ || !prompt_computed_) return false;
-  return !prompt_announced_ || !pending_.tokens.empty() || !pending_.prompt_logprobs.empty();
+  if (overflowed_) return false;
+  // Tokens come after the prompt, so a choice that has anything may be sent.
+  if (!pending_.choices.empty()) return true;
+  return prompt_computed_ && (!prompt_announced_ || !pending_.prompt_logprobs.empty());
 }
 
 PendingOutput OutputBuffer::Take() {
   pending_.prompt_computed = prompt_computed_;
   prompt_announced_ = prompt_computed_;
+  num_tokens_ = 0;
   return std::exchange(pending_, PendingOutput());
 }
 

@@ -1,9 +1,9 @@
 // OutputBuffer: what the engine has produced for one stream and the stream has not yet taken.
 //
 // Bounded: a client that reads too slowly makes tokens pile up here, until one more than
-// `max_tokens` overflows the buffer; what was pending is dropped then. Prompt logprobs are bounded
-// by the request itself (server/validate.h). Not thread-safe: the stream guards it with its own
-// lock.
+// `max_tokens`, of all choices together, overflows the buffer; what was pending is dropped then.
+// Prompt logprobs are bounded by the request itself (server/validate.h). Not thread-safe: the
+// stream guards it with its own lock.
 #ifndef WINNOW_SERVER_OUTPUT_BUFFER_H_
 #define WINNOW_SERVER_OUTPUT_BUFFER_H_
 
@@ -15,13 +15,17 @@
 
 namespace winnow {
 
-// Everything pending, moved out at once: the tokens become one Delta.
+struct ChoiceOutput {
+  std::vector<OutputToken> tokens;        // they become one Delta
+  std::optional<FinishInfo> finish = {};  // nothing of this choice follows
+};
+
+// Everything pending, moved out at once.
 struct PendingOutput {
   // Of the prompt's positions 1, 2, ..., continuing where the last ones ended.
   std::vector<OutputToken> prompt_logprobs;
-  std::vector<OutputToken> tokens;
-  bool prompt_computed = false;      // now or earlier
-  std::optional<FinishInfo> finish;  // nothing follows
+  std::vector<ChoiceOutput> choices;  // up to the highest that has anything
+  bool prompt_computed = false;       // now or earlier
 };
 
 class OutputBuffer {
@@ -32,8 +36,8 @@ class OutputBuffer {
   // REQUIRES: first_position continues the previous call's; the first is 1.
   void AddPromptLogprobs(int64_t first_position, std::vector<OutputToken> logprobs);
   // False if this one overflowed the buffer; after that everything is ignored.
-  bool AddToken(OutputToken token);
-  void AddFinish(FinishInfo info);
+  bool AddToken(uint32_t choice, OutputToken token);
+  void AddFinish(uint32_t choice, FinishInfo info);
 
   // Whether Take would return something that may be sent. Prompt logprobs wait until the prompt is
   // computed.
@@ -41,11 +45,14 @@ class OutputBuffer {
   PendingOutput Take();
 
  private:
+  ChoiceOutput& Choice(uint32_t choice);
+
   const int64_t max_tokens_;
   bool overflowed_ = false;
   bool prompt_computed_ = false;
   bool prompt_announced_ = false;  // a Take has told that the prompt is computed
   int64_t next_prompt_position_ = 1;
+  int64_t num_tokens_ = 0;  // pending, of all choices
   PendingOutput pending_;
 };
 

@@ -62,34 +62,49 @@ TEST(OutputBufferDeathTest, GapInPromptLogprobs) {
 TEST(OutputBufferTest, TokensCoalesce) {
   OutputBuffer buffer(8);
   buffer.AddPromptComputed();
-  EXPECT_TRUE(buffer.AddToken(Token(1)));
-  EXPECT_TRUE(buffer.AddToken(Token(2)));
-  EXPECT_THAT(Ids(buffer.Take().tokens), ElementsAre(1, 2));
+  EXPECT_TRUE(buffer.AddToken(0, Token(1)));
+  EXPECT_TRUE(buffer.AddToken(0, Token(2)));
+  EXPECT_THAT(Ids(buffer.Take().choices.at(0).tokens), ElementsAre(1, 2));
   EXPECT_FALSE(buffer.ready());
-  EXPECT_TRUE(buffer.AddToken(Token(3)));
+  EXPECT_TRUE(buffer.AddToken(0, Token(3)));
   EXPECT_TRUE(buffer.ready());
-  EXPECT_THAT(Ids(buffer.Take().tokens), ElementsAre(3));
+  EXPECT_THAT(Ids(buffer.Take().choices.at(0).tokens), ElementsAre(3));
 }
 
 TEST(OutputBufferTest, OneTokenTooManyDropsEverything) {
   OutputBuffer buffer(2);
   buffer.AddPromptComputed();
-  EXPECT_TRUE(buffer.AddToken(Token(1)));
-  EXPECT_TRUE(buffer.AddToken(Token(2)));
-  EXPECT_FALSE(buffer.AddToken(Token(3)));
-  EXPECT_FALSE(buffer.AddToken(Token(4)));
-  buffer.AddFinish(FinishInfo());
+  EXPECT_TRUE(buffer.AddToken(0, Token(1)));
+  EXPECT_TRUE(buffer.AddToken(0, Token(2)));
+  EXPECT_FALSE(buffer.AddToken(0, Token(3)));
+  EXPECT_FALSE(buffer.AddToken(0, Token(4)));
+  buffer.AddFinish(0, FinishInfo());
   EXPECT_FALSE(buffer.ready());
-  EXPECT_THAT(buffer.Take().tokens, IsEmpty());
+  EXPECT_THAT(buffer.Take().choices, IsEmpty());
+}
+
+TEST(OutputBufferTest, ChoicesShareTheBound) {
+  OutputBuffer buffer(3);
+  buffer.AddPromptComputed();
+  EXPECT_TRUE(buffer.AddToken(2, Token(1)));
+  EXPECT_TRUE(buffer.AddToken(0, Token(2)));
+  EXPECT_TRUE(buffer.AddToken(2, Token(3)));
+  const PendingOutput output = buffer.Take();
+  ASSERT_THAT(output.choices, SizeIs(3));
+  EXPECT_THAT(Ids(output.choices[0].tokens), ElementsAre(2));
+  EXPECT_THAT(output.choices[1].tokens, IsEmpty());
+  EXPECT_THAT(Ids(output.choices[2].tokens), ElementsAre(1, 3));
+  for (uint32_t i = 0; i < 3; ++i) EXPECT_TRUE(buffer.AddToken(i, Token(i)));
+  EXPECT_FALSE(buffer.AddToken(1, Token(9)));
 }
 
 TEST(OutputBufferTest, TakingMakesRoom) {
   OutputBuffer buffer(2);
   buffer.AddPromptComputed();
   for (uint32_t i = 0; i < 10; ++i) {
-    EXPECT_TRUE(buffer.AddToken(Token(i)));
-    EXPECT_TRUE(buffer.AddToken(Token(i)));
-    EXPECT_THAT(buffer.Take().tokens, SizeIs(2));
+    EXPECT_TRUE(buffer.AddToken(0, Token(i)));
+    EXPECT_TRUE(buffer.AddToken(0, Token(i)));
+    EXPECT_THAT(buffer.Take().choices.at(0).tokens, SizeIs(2));
   }
 }
 
@@ -97,12 +112,13 @@ TEST(OutputBufferTest, FinishIsReadyEvenWithoutPrompt) {
   OutputBuffer buffer(2);
   FinishInfo info;
   info.reason = FinishReason::kDeadline;
-  buffer.AddFinish(info);
+  buffer.AddFinish(0, info);
   EXPECT_TRUE(buffer.ready());
   const PendingOutput output = buffer.Take();
   EXPECT_FALSE(output.prompt_computed);
-  ASSERT_TRUE(output.finish.has_value());
-  EXPECT_EQ(output.finish->reason, FinishReason::kDeadline);
+  ASSERT_THAT(output.choices, SizeIs(1));
+  ASSERT_TRUE(output.choices[0].finish.has_value());
+  EXPECT_EQ(output.choices[0].finish->reason, FinishReason::kDeadline);
   EXPECT_FALSE(buffer.ready());
 }
 

@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/philox.h"
 
 namespace winnow {
 namespace {
@@ -34,19 +35,21 @@ StreamFacts Facts() {
   facts.num_prompt_tokens = 3;
   facts.seed = 9;
   facts.output.token_ids = true;
+  facts.stops = std::make_shared<const StopStrings>(std::vector<std::string>());
   return facts;
 }
 
 PendingOutput Tokens(const std::vector<uint32_t>& ids) {
   PendingOutput output;
   output.prompt_computed = true;
-  for (const uint32_t id : ids) output.tokens.push_back(Token(id));
+  output.choices.resize(1);
+  for (const uint32_t id : ids) output.choices[0].tokens.push_back(Token(id));
   return output;
 }
 
 PendingOutput Ended(PendingOutput output, FinishReason reason) {
-  output.finish.emplace();
-  output.finish->reason = reason;
+  if (output.choices.empty()) output.choices.resize(1);
+  output.choices[0].finish.emplace().reason = reason;
   return output;
 }
 
@@ -127,7 +130,7 @@ TEST(ResponseBuilderTest, ManyTokensAreSeveralDeltasOfAtMostOneMebibyte) {
   facts.output.logprobs = 20;
   ResponseBuilder builder(facts, nullptr);
   PendingOutput output = Tokens(std::vector<uint32_t>(10'000, 1000));
-  for (OutputToken& token : output.tokens) token.top.assign(20, {1'000'000, -1.5f});
+  for (OutputToken& token : output.choices[0].tokens) token.top.assign(20, {1'000'000, -1.5f});
   builder.Add(std::move(output));
   uint32_t num_tokens = 0;
   for (const auto& message : Drained(builder)) {
@@ -155,7 +158,7 @@ TEST(ResponseBuilderTest, KeptCountsAreGroupedByLayer) {
   facts.kept_heads = &heads;
   ResponseBuilder builder(facts, nullptr);
   PendingOutput output = Ended(Tokens({}), FinishReason::kStop);
-  output.finish->kept_counts = {10, 11, 50, 51};
+  output.choices[0].finish->kept_counts = {10, 11, 50, 51};
   builder.Add(std::move(output));
   const v1::Finish finish = Drained(builder).back().finish();
   ASSERT_THAT(finish.kept(), SizeIs(2));
@@ -163,6 +166,57 @@ TEST(ResponseBuilderTest, KeptCountsAreGroupedByLayer) {
   EXPECT_THAT(finish.kept(0).kept_tokens(), ElementsAre(10, 11));
   EXPECT_EQ(finish.kept(1).layer(), 5u);
   EXPECT_THAT(finish.kept(1).kept_tokens(), ElementsAre(50, 51));
+}
+
+TEST(ResponseBuilderTest, ChoicesInterleaveEachWithItsOwnSeedAndFinish) {
+  StreamFacts facts = Facts();
+  facts.num_choices = 3;
+  ResponseBuilder builder(facts, nullptr);
+  PendingOutput output = Tokens({7});
+  output.choices.resize(3);
+  output.choices[2].tokens = {Token(8), Token(9)};
+  builder.Add(Ended(std::move(output), FinishReason::kStop));
+  const auto messages = Drained(builder);
+  ASSERT_THAT(messages, SizeIs(4));
+  EXPECT_TRUE(messages[0].has_prompt());
+  EXPECT_EQ(messages[1].choice(), 0u);
+  EXPECT_THAT(messages[1].delta().token_ids(), ElementsAre(7));
+  EXPECT_EQ(messages[2].choice(), 0u);
+  EXPECT_EQ(messages[2].finish().seed(), 9u);
+  EXPECT_EQ(messages[3].choice(), 2u);
+  EXPECT_THAT(messages[3].delta().token_ids(), ElementsAre(8, 9));
+  EXPECT_FALSE(builder.ended());
+
+  output = Tokens({});
+  output.choices.resize(3);
+  output.choices[1].finish.emplace().reason = FinishReason::kError;
+  output.choices[2].finish.emplace().reason = FinishReason::kLength;
+  output.choices[2].finish->num_output_tokens = 2;
+  builder.Add(std::move(output));
+  const auto rest = Drained(builder);
+  ASSERT_THAT(rest, SizeIs(2));
+  EXPECT_EQ(rest[0].choice(), 1u);
+  EXPECT_EQ(rest[0].finish().reason(), v1::FINISH_REASON_ERROR);
+  EXPECT_EQ(rest[0].finish().seed(), DeriveSeed(9, 1));
+  EXPECT_EQ(rest[1].finish().seed(), DeriveSeed(9, 2));
+  EXPECT_TRUE(builder.ended());
+  EXPECT_EQ(builder.status().code(), absl::StatusCode::kInternal) << "one failed";
+  EXPECT_EQ(builder.num_output_tokens(), 2u);
+}
+
+TEST(ResponseBuilderTest, EndBeforeThePromptMayComeChoiceByChoice) {
+  StreamFacts facts = Facts();
+  facts.num_choices = 2;
+  ResponseBuilder builder(facts, nullptr);
+  builder.Add(Ended(PendingOutput(), FinishReason::kCancelled));
+  EXPECT_TRUE(builder.empty());
+  EXPECT_FALSE(builder.ended());
+  PendingOutput output;
+  output.choices.resize(2);
+  output.choices[1].finish.emplace().reason = FinishReason::kCancelled;
+  builder.Add(std::move(output));
+  EXPECT_TRUE(builder.ended());
+  EXPECT_THAT(Drained(builder), IsEmpty());
 }
 
 TEST(ResponseBuilderTest, StatusFollowsTheReason) {
@@ -181,7 +235,7 @@ TEST(ResponseBuilderTest, StatusFollowsTheReason) {
   for (const auto& c : cases) {
     ResponseBuilder builder(Facts(), nullptr);
     PendingOutput output = Ended(Tokens({}), c.reason);
-    output.finish->error = c.error;
+    output.choices[0].finish->error = c.error;
     builder.Add(std::move(output));
     EXPECT_EQ(builder.status().code(), c.code);
     EXPECT_TRUE(Drained(builder).back().has_finish());

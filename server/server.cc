@@ -21,11 +21,14 @@ EngineOptions MakeEngineOptions(const Options& options, const StatePlan& plan,
   engine.scheduler.max_step_tokens = options.max_step_tokens;
   engine.scheduler.prompt_piece = options.prompt_piece;
   engine.scheduler.max_waiting = options.max_waiting;
+  engine.scheduler.max_waiting_tokens = options.max_waiting_tokens;
+  engine.scheduler.priority_ageing = options.priority_ageing;
   engine.on_fatal = std::move(on_fatal);
   return engine;
 }
 
-RequestLimits MakeLimits(const Options& options, const v1::GetModelInfoResponse& info) {
+RequestLimits MakeLimits(const Options& options, const StatePlan& plan,
+                         const v1::GetModelInfoResponse& info) {
   RequestLimits limits;
   limits.model_name = info.name();
   limits.vocab_size = info.vocab_size();
@@ -39,6 +42,11 @@ RequestLimits MakeLimits(const Options& options, const v1::GetModelInfoResponse&
     limits.max_sequence_tokens = static_cast<int64_t>(info.max_sequence_tokens());
   }
   limits.max_prompt_logprobs = options.max_prompt_logprobs;
+  limits.max_prompt_tokens = options.max_prompt_tokens;
+  // Choices run side by side: as many as there are slots.
+  limits.max_choices = static_cast<uint32_t>(std::min(options.max_choices, plan.num_slots));
+  limits.max_stop_strings = options.max_stop_strings;
+  limits.max_logit_bias = options.max_logit_bias;
   return limits;
 }
 
@@ -62,7 +70,7 @@ Server::Server(const Options& options, const ServedModel& served,
           served.model, MakeEngineOptions(options, served.plan, std::move(on_fatal)))),
       service_(&context_) {
   context_.info = served.info;
-  context_.limits = MakeLimits(options, served.info);
+  context_.limits = MakeLimits(options, served.plan, served.info);
   context_.kept_heads = KeptHeads(served.model->state_spec());
   context_.stream_buffer_tokens = options.stream_buffer_tokens;
   context_.max_waiting_texts = static_cast<size_t>(options.max_waiting);

@@ -14,7 +14,7 @@
 #include "proto/winnow/v1/generation.pb.h"
 #include "scheduler/engine.h"
 #include "server/call_counter.h"
-#include "server/response_builder.h"
+#include "server/stream_facts.h"
 #include "server/validate.h"
 #include "server/work_queue.h"
 

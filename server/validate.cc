@@ -10,8 +10,9 @@ namespace winnow {
 namespace {
 
 constexpr size_t kMaxRequestIdBytes = 128;
-constexpr uint32_t kMaxChoices = 16;
-constexpr int kMaxStopStrings = 16;
+constexpr size_t kMaxStopStringBytes = 1024;
+// So the longest that ageing (scheduler/waiting_queue.h) can put a request off is 200 levels.
+constexpr int32_t kMaxPriority = 100;
 
 // `inside` must hold for the value; NaN makes every comparison false.
 absl::Status CheckFloat(absl::string_view field, float value, bool inside,
@@ -32,85 +33,46 @@ absl::Status CheckTokenId(absl::string_view field, uint32_t id, const RequestLim
       field, absl::StrCat("is ", id, "; token ids are below ", limits.vocab_size, " here"));
 }
 
-// A valid value that differs from the neutral one asks for something that is not here.
-absl::Status CheckNeutral(absl::string_view field, bool neutral) {
-  return neutral ? absl::OkStatus() : UnsupportedField(field);
-}
-
-absl::Status CheckMinP(const v1::SamplingOptions& sampling) {
-  if (!sampling.has_min_p()) return absl::OkStatus();
-  const float value = sampling.min_p();
-  const absl::Status range =
-      CheckFloat("sampling.min_p", value, value >= 0 && value <= 1, "in [0, 1]");
-  return range.ok() ? CheckNeutral("sampling.min_p", value == 0) : range;
-}
-
-absl::Status CheckRepetitionPenalty(const v1::SamplingOptions& sampling) {
-  if (!sampling.has_repetition_penalty()) return absl::OkStatus();
-  constexpr char kField[] = "sampling.repetition_penalty";
-  const float value = sampling.repetition_penalty();
-  const absl::Status range = CheckFloat(kField, value, value > 0, "above 0");
-  return range.ok() ? CheckNeutral(kField, value == 1) : range;
-}
-
-absl::Status CheckPenalty(absl::string_view field, bool given, float value) {
-  if (!given) return absl::OkStatus();
-  const absl::Status range = CheckFloat(field, value, value >= -2 && value <= 2, "in [-2, 2]");
-  return range.ok() ? CheckNeutral(field, value == 0) : range;
-}
-
-absl::Status CheckChoices(const v1::SamplingOptions& sampling) {
-  if (!sampling.has_n()) return absl::OkStatus();
-  if (sampling.n() < 1 || sampling.n() > kMaxChoices) {
-    return InvalidField("sampling.n",
-                        absl::StrCat("is ", sampling.n(), "; it must be from 1 to ", kMaxChoices));
+absl::Status CheckStopStrings(const v1::StopOptions& stop, const RequestLimits& limits) {
+  if (stop.stop_size() > limits.max_stop_strings) {
+    return InvalidField("stop.stop", absl::StrCat("has ", stop.stop_size(), " entries; at most ",
+                                                  limits.max_stop_strings, " are allowed here"));
   }
-  return CheckNeutral("sampling.n", sampling.n() == 1);
-}
-
-absl::Status CheckLogitBias(const v1::SamplingOptions& sampling, const RequestLimits& limits) {
-  for (const auto& [id, bias] : sampling.logit_bias()) {
-    if (absl::Status status = CheckTokenId("sampling.logit_bias", id, limits); !status.ok()) {
-      return status;
+  for (const std::string& text : stop.stop()) {
+    if (text.empty()) return InvalidField("stop.stop", "has an empty entry");
+    if (text.size() > kMaxStopStringBytes) {
+      return InvalidField("stop.stop",
+                          absl::StrCat("has an entry of ", text.size(), " bytes; at most ",
+                                       kMaxStopStringBytes, " are allowed"));
     }
-    const absl::Status finite = CheckFloat("sampling.logit_bias", bias, true, "finite");
-    if (!finite.ok()) return finite;
   }
-  return CheckNeutral("sampling.logit_bias", sampling.logit_bias().empty());
+  if (stop.stop_size() > 0 && !limits.has_tokenizer) return NoTokenizer("a stop string");
+  return absl::OkStatus();
 }
 
-absl::Status CheckUnsupportedSampling(const v1::SamplingOptions& sampling,
-                                      const RequestLimits& limits) {
-  for (const absl::Status& status :
-       {CheckMinP(sampling), CheckRepetitionPenalty(sampling),
-        CheckPenalty("sampling.frequency_penalty", sampling.has_frequency_penalty(),
-                     sampling.frequency_penalty()),
-        CheckPenalty("sampling.presence_penalty", sampling.has_presence_penalty(),
-                     sampling.presence_penalty()),
-        CheckChoices(sampling), CheckLogitBias(sampling, limits)}) {
+absl::Status CheckKnownFields(const google::protobuf::Message& message, const std::string& path) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  const auto& unknown = reflection.GetUnknownFields(message);
+  if (!unknown.empty()) {
+    return UnsupportedField(absl::StrCat(path, "#", unknown.field(0).number()));
+  }
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const auto* field : fields) {
+    // A map's entries have no fields of their own to extend.
+    if (field->cpp_type() != field->CPPTYPE_MESSAGE || field->is_repeated()) continue;
+    const absl::Status status = CheckKnownFields(reflection.GetMessage(message, field),
+                                                 absl::StrCat(path, field->name(), "."));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckUnsupportedStop(const v1::StopOptions& stop) {
-  if (stop.stop_size() > kMaxStopStrings) {
-    return InvalidField("stop.stop", absl::StrCat("has ", stop.stop_size(), " entries; at most ",
-                                                  kMaxStopStrings, " are allowed"));
-  }
-  for (const std::string& text : stop.stop()) {
-    if (text.empty()) return InvalidField("stop.stop", "has an empty entry");
-  }
-  if (absl::Status status = CheckNeutral("stop.stop", stop.stop_size() == 0); !status.ok()) {
-    return status;
-  }
-  if (absl::Status status = CheckNeutral("stop.min_tokens", stop.min_tokens() == 0); !status.ok()) {
-    return status;
-  }
-  return CheckNeutral("stop.include_stop_text", !stop.include_stop_text());
-}
-
 }  // namespace
+
+absl::Status ValidateKnownFields(const google::protobuf::Message& request) {
+  return CheckKnownFields(request, "");
+}
 
 absl::Status ValidateModel(absl::string_view model, const RequestLimits& limits) {
   if (model.empty() || model == limits.model_name) return absl::OkStatus();
@@ -153,36 +115,90 @@ absl::Status ValidatePrompt(const v1::GenerateRequest& request, const RequestLim
   return InvalidField("prompt", "is missing: give text or token_ids");
 }
 
+absl::Status ValidatePriority(int32_t priority) {
+  if (-kMaxPriority <= priority && priority <= kMaxPriority) return absl::OkStatus();
+  return InvalidField("priority", absl::StrCat("is ", priority, "; it must be from ", -kMaxPriority,
+                                               " to ", kMaxPriority));
+}
+
 absl::StatusOr<SamplingParams> ValidateSampling(const v1::SamplingOptions& sampling,
-                                                uint64_t drawn_seed, const RequestLimits& limits) {
+                                                uint64_t drawn_seed) {
   SamplingParams params;
-  if (sampling.has_temperature()) params.temperature = sampling.temperature();
-  if (sampling.has_top_p()) params.top_p = sampling.top_p();
+  const auto take = [](bool given, float value, float* param) {
+    if (given) *param = value;
+    return *param;
+  };
+  const float temperature =
+      take(sampling.has_temperature(), sampling.temperature(), &params.temperature);
+  const float top_p = take(sampling.has_top_p(), sampling.top_p(), &params.top_p);
+  const float min_p = take(sampling.has_min_p(), sampling.min_p(), &params.min_p);
+  const float repetition = take(sampling.has_repetition_penalty(), sampling.repetition_penalty(),
+                                &params.repetition_penalty);
+  const float frequency = take(sampling.has_frequency_penalty(), sampling.frequency_penalty(),
+                               &params.frequency_penalty);
+  const float presence =
+      take(sampling.has_presence_penalty(), sampling.presence_penalty(), &params.presence_penalty);
   params.top_k = sampling.top_k();  // 0 is off
   params.seed = sampling.has_seed() ? sampling.seed() : drawn_seed;
-  for (const absl::Status& status : {CheckFloat("sampling.temperature", params.temperature,
-                                                params.temperature >= 0, "0 or more"),
-                                     CheckFloat("sampling.top_p", params.top_p,
-                                                params.top_p > 0 && params.top_p <= 1, "in (0, 1]"),
-                                     CheckUnsupportedSampling(sampling, limits)}) {
+  for (const absl::Status& status :
+       {CheckFloat("sampling.temperature", temperature, temperature >= 0, "0 or more"),
+        CheckFloat("sampling.top_p", top_p, top_p > 0 && top_p <= 1, "in (0, 1]"),
+        CheckFloat("sampling.min_p", min_p, min_p >= 0 && min_p <= 1, "in [0, 1]"),
+        CheckFloat("sampling.repetition_penalty", repetition, repetition > 0, "above 0"),
+        CheckFloat("sampling.frequency_penalty", frequency, frequency >= -2 && frequency <= 2,
+                   "in [-2, 2]"),
+        CheckFloat("sampling.presence_penalty", presence, presence >= -2 && presence <= 2,
+                   "in [-2, 2]")}) {
     if (!status.ok()) return status;
   }
   return params;
 }
 
+absl::StatusOr<std::vector<TokenBias>> ValidateLogitBias(const v1::SamplingOptions& sampling,
+                                                         const RequestLimits& limits) {
+  constexpr char kField[] = "sampling.logit_bias";
+  const int64_t num_entries = static_cast<int64_t>(sampling.logit_bias().size());
+  if (num_entries > limits.max_logit_bias) {
+    return InvalidField(kField, absl::StrCat("has ", num_entries, " entries; at most ",
+                                             limits.max_logit_bias, " are allowed here"));
+  }
+  std::vector<TokenBias> biases;
+  for (const auto& [id, bias] : sampling.logit_bias()) {
+    absl::Status status = CheckTokenId(kField, id, limits);
+    status.Update(CheckFloat(kField, bias, true, "finite"));
+    if (!status.ok()) return status;
+    biases.push_back({.token = id, .bias = bias});
+  }
+  std::sort(biases.begin(), biases.end(),
+            [](const TokenBias& a, const TokenBias& b) { return a.token < b.token; });
+  return biases;
+}
+
+absl::StatusOr<uint32_t> ValidateChoices(const v1::SamplingOptions& sampling,
+                                         const RequestLimits& limits) {
+  const uint32_t n = sampling.has_n() ? sampling.n() : 1;
+  if (1 <= n && n <= limits.max_choices) return n;
+  return InvalidField(
+      "sampling.n", absl::StrCat("is ", n, "; it must be from 1 to ", limits.max_choices, " here"));
+}
+
 absl::StatusOr<StopParams> ValidateStop(const v1::StopOptions& stop, const RequestLimits& limits) {
   StopParams params;
   params.max_tokens = stop.has_max_tokens() ? stop.max_tokens() : limits.default_max_tokens;
+  params.min_tokens = stop.min_tokens();
   if (limits.max_tokens_limit.has_value() && params.max_tokens > *limits.max_tokens_limit) {
     return InvalidField("stop.max_tokens",
                         absl::StrCat("is ", params.max_tokens, "; at most ",
                                      *limits.max_tokens_limit, " are allowed here"));
   }
-  if (absl::Status status = ValidateTokenIds("stop.stop_token_ids", stop.stop_token_ids(), limits);
-      !status.ok()) {
-    return status;
+  if (params.min_tokens > params.max_tokens) {
+    return InvalidField("stop.min_tokens",
+                        absl::StrCat("is ", params.min_tokens,
+                                     "; it must not be above max_tokens, ", params.max_tokens));
   }
-  if (absl::Status status = CheckUnsupportedStop(stop); !status.ok()) return status;
+  absl::Status status = ValidateTokenIds("stop.stop_token_ids", stop.stop_token_ids(), limits);
+  status.Update(CheckStopStrings(stop, limits));
+  if (!status.ok()) return status;
   std::vector<uint32_t>& ids = params.stop_token_ids;
   ids.assign(stop.stop_token_ids().begin(), stop.stop_token_ids().end());
   if (!stop.ignore_eos()) {
@@ -190,6 +206,8 @@ absl::StatusOr<StopParams> ValidateStop(const v1::StopOptions& stop, const Reque
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  params.stop_texts.assign(stop.stop().begin(), stop.stop().end());
+  params.include_stop_text = stop.include_stop_text();
   return params;
 }
 
@@ -215,6 +233,10 @@ absl::StatusOr<OutputParams> ValidateOutput(const v1::OutputOptions& output,
 
 absl::StatusOr<uint32_t> ValidateLength(int64_t num_prompt_tokens, uint32_t max_tokens,
                                         const OutputParams& output, const RequestLimits& limits) {
+  if (num_prompt_tokens > limits.max_prompt_tokens.value_or(num_prompt_tokens)) {
+    return InvalidField("prompt", absl::StrCat("has ", num_prompt_tokens, " tokens; at most ",
+                                               *limits.max_prompt_tokens, " are allowed here"));
+  }
   if (output.prompt_logprobs.has_value()) {
     const int64_t values = num_prompt_tokens * (int64_t{*output.prompt_logprobs} + 1);
     if (values > limits.max_prompt_logprobs) {

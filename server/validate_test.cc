@@ -32,7 +32,10 @@ RequestLimits Limits() {
 absl::Status Validate(const v1::GenerateRequest& request, const RequestLimits& limits) {
   for (const absl::Status& status :
        {ValidateModel(request.model(), limits), ValidateRequestId(request.request_id()),
-        ValidatePrompt(request, limits), ValidateSampling(request.sampling(), 1, limits).status(),
+        ValidatePriority(request.priority()), ValidatePrompt(request, limits),
+        ValidateSampling(request.sampling(), 1).status(),
+        ValidateLogitBias(request.sampling(), limits).status(),
+        ValidateChoices(request.sampling(), limits).status(),
         ValidateStop(request.stop(), limits).status(),
         ValidateOutput(request.output(), limits).status()}) {
     if (!status.ok()) return status;
@@ -51,13 +54,6 @@ std::string ViolatedField(const absl::Status& status) {
   const auto payload = status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
   if (!payload.has_value() || !detail.ParseFromString(std::string(*payload))) return "none";
   return detail.field_violations(0).field();
-}
-
-std::string UnsupportedFieldOf(const absl::Status& status) {
-  google::rpc::ErrorInfo detail;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
-  if (!payload.has_value() || !detail.ParseFromString(std::string(*payload))) return "none";
-  return detail.metadata().at("field");
 }
 
 using Edit = std::function<void(v1::GenerateRequest&)>;
@@ -104,6 +100,10 @@ TEST(ValidateTest, BadValuesNameTheirField) {
          for (int i = 0; i < 17; ++i) r.mutable_stop()->add_stop("x");
        }},
       {"stop.stop", [](auto& r) { r.mutable_stop()->add_stop(""); }},
+      {"stop.stop", [](auto& r) { r.mutable_stop()->add_stop(std::string(1025, 'x')); }},
+      {"stop.min_tokens", [](auto& r) { r.mutable_stop()->set_min_tokens(33); }},
+      {"priority", [](auto& r) { r.set_priority(101); }},
+      {"priority", [](auto& r) { r.set_priority(-101); }},
       {"output.logprobs", [](auto& r) { r.mutable_output()->set_logprobs(21); }},
       {"output.prompt_logprobs", [](auto& r) { r.mutable_output()->set_prompt_logprobs(21); }},
       {"request_id", [](auto& r) { r.set_request_id(std::string(129, 'a')); }},
@@ -118,29 +118,65 @@ TEST(ValidateTest, BadValuesNameTheirField) {
   }
 }
 
-TEST(ValidateTest, OptionsThatAreNotHereAreRefusedByName) {
-  const Case cases[] = {
-      {"sampling.min_p", [](auto& r) { r.mutable_sampling()->set_min_p(0.1f); }},
-      {"sampling.repetition_penalty",
-       [](auto& r) { r.mutable_sampling()->set_repetition_penalty(1.1f); }},
-      {"sampling.frequency_penalty",
-       [](auto& r) { r.mutable_sampling()->set_frequency_penalty(0.5f); }},
-      {"sampling.presence_penalty",
-       [](auto& r) { r.mutable_sampling()->set_presence_penalty(-2); }},
-      {"sampling.n", [](auto& r) { r.mutable_sampling()->set_n(2); }},
-      {"sampling.logit_bias",
-       [](auto& r) { (*r.mutable_sampling()->mutable_logit_bias())[1] = 0.5f; }},
-      {"stop.stop", [](auto& r) { r.mutable_stop()->add_stop("\n"); }},
-      {"stop.min_tokens", [](auto& r) { r.mutable_stop()->set_min_tokens(1); }},
-      {"stop.include_stop_text", [](auto& r) { r.mutable_stop()->set_include_stop_text(true); }},
-  };
-  for (const Case& c : cases) {
-    v1::GenerateRequest request = Good();
-    c.edit(request);
-    const absl::Status status = Validate(request, Limits());
-    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << c.field << ": " << status;
-    EXPECT_EQ(UnsupportedFieldOf(status), c.field) << status;
-  }
+TEST(ValidateTest, EveryOptionTogether) {
+  v1::GenerateRequest request = Good();
+  v1::SamplingOptions& sampling = *request.mutable_sampling();
+  sampling.set_min_p(0.1f);
+  sampling.set_repetition_penalty(1.1f);
+  sampling.set_frequency_penalty(0.5f);
+  sampling.set_presence_penalty(-2);
+  sampling.set_n(3);
+  (*sampling.mutable_logit_bias())[9] = 0.5f;
+  (*sampling.mutable_logit_bias())[1] = -100;
+  v1::StopOptions& stop = *request.mutable_stop();
+  stop.add_stop("\n");
+  stop.set_min_tokens(32);
+  stop.set_include_stop_text(true);
+  EXPECT_EQ(Validate(request, Limits()), absl::OkStatus());
+
+  const SamplingParams params = ValidateSampling(sampling, 7).value();
+  EXPECT_EQ(params.min_p, 0.1f);
+  EXPECT_EQ(params.repetition_penalty, 1.1f);
+  EXPECT_EQ(params.frequency_penalty, 0.5f);
+  EXPECT_EQ(params.presence_penalty, -2);
+  EXPECT_EQ(ValidateChoices(sampling, Limits()).value(), 3u);
+  const std::vector<TokenBias> biases = ValidateLogitBias(sampling, Limits()).value();
+  ASSERT_EQ(biases.size(), 2u);
+  EXPECT_EQ(biases[0].token, 1u);
+  EXPECT_EQ(biases[0].bias, -100);
+  EXPECT_EQ(biases[1].token, 9u);
+  const StopParams stops = ValidateStop(stop, Limits()).value();
+  EXPECT_EQ(stops.min_tokens, 32u);
+  EXPECT_THAT(stops.stop_texts, ElementsAre("\n"));
+  EXPECT_TRUE(stops.include_stop_text);
+}
+
+// The message tells the value and the limit.
+TEST(ValidateTest, LimitsOfThisServer) {
+  RequestLimits limits = Limits();
+  limits.max_choices = 2;
+  limits.max_stop_strings = 1;
+  limits.max_logit_bias = 1;
+  limits.max_prompt_tokens = 9;
+  v1::SamplingOptions sampling;
+  sampling.set_n(3);
+  EXPECT_THAT(std::string(ValidateChoices(sampling, limits).status().message()),
+              HasSubstr("is 3; it must be from 1 to 2"));
+  (*sampling.mutable_logit_bias())[1] = 1;
+  EXPECT_TRUE(ValidateLogitBias(sampling, limits).ok());
+  (*sampling.mutable_logit_bias())[2] = 1;
+  EXPECT_THAT(std::string(ValidateLogitBias(sampling, limits).status().message()),
+              HasSubstr("has 2 entries; at most 1"));
+  v1::StopOptions stop;
+  stop.add_stop("a");
+  EXPECT_TRUE(ValidateStop(stop, limits).ok());
+  stop.add_stop("b");
+  EXPECT_THAT(std::string(ValidateStop(stop, limits).status().message()),
+              HasSubstr("has 2 entries; at most 1"));
+  EXPECT_TRUE(ValidateLength(9, 5, {}, limits).ok());
+  const absl::Status status = ValidateLength(10, 5, {}, limits).status();
+  EXPECT_EQ(ViolatedField(status), "prompt");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("has 10 tokens; at most 9"));
 }
 
 TEST(ValidateTest, NeutralValuesAreLikeNone) {
@@ -164,7 +200,7 @@ TEST(ValidateTest, ModelByNameOrNone) {
 }
 
 TEST(ValidateTest, SamplingDefaultsAndValues) {
-  const SamplingParams defaults = ValidateSampling({}, 77, Limits()).value();
+  const SamplingParams defaults = ValidateSampling({}, 77).value();
   EXPECT_EQ(defaults.temperature, 1);
   EXPECT_EQ(defaults.top_k, 0u);
   EXPECT_EQ(defaults.top_p, 1);
@@ -174,7 +210,7 @@ TEST(ValidateTest, SamplingDefaultsAndValues) {
   options.set_top_k(40);
   options.set_top_p(0.5f);
   options.set_seed(0);
-  const SamplingParams params = ValidateSampling(options, 77, Limits()).value();
+  const SamplingParams params = ValidateSampling(options, 77).value();
   EXPECT_EQ(params.temperature, 0);
   EXPECT_EQ(params.top_k, 40u);
   EXPECT_EQ(params.top_p, 0.5f);
@@ -214,6 +250,9 @@ TEST(ValidateTest, WithoutTokenizerTextIsRefused) {
   v1::OutputOptions output;
   output.set_skip_text(true);
   EXPECT_FALSE(ValidateOutput(output, limits)->text);
+  v1::StopOptions stop;
+  stop.add_stop("x");
+  EXPECT_EQ(ValidateStop(stop, limits).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(ValidateTest, LengthLimits) {

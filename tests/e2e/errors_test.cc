@@ -2,6 +2,7 @@
 // happens with a full queue, a drain, a deadline or a cancel stands in admission_test, drain_test
 // and cancel_test.
 #include <string>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -73,11 +74,19 @@ TEST(ErrorsTest, UnknownModelIsNotFoundForEveryRpc) {
 TEST(ErrorsTest, UnsupportedFieldIsUnimplementedAndNamed) {
   TestServer server;
   Client client(server.address());
+  // As a client with a newer contract sends it.
   v1::GenerateRequest request = TextRequest("hello", 4);
-  request.mutable_stop()->add_stop("\n");
-  const Outcome outcome = client.Generate(request);
-  EXPECT_EQ(outcome.code, absl::StatusCode::kUnimplemented) << outcome;
-  EXPECT_EQ(outcome.Get<google::rpc::ErrorInfo>().metadata().at("field"), "stop.stop");
+  auto* sampling = request.mutable_sampling();
+  sampling->GetReflection()->MutableUnknownFields(sampling)->AddVarint(77, 1);
+  v1::TokenizeRequest tokenize;
+  tokenize.GetReflection()->MutableUnknownFields(&tokenize)->AddVarint(99, 1);
+  v1::TokenizeResponse tokens;
+  const std::pair<Outcome, std::string> cases[] = {{client.Generate(request), "sampling.#77"},
+                                                   {client.Tokenize(tokenize, &tokens), "#99"}};
+  for (const auto& [outcome, field] : cases) {
+    EXPECT_EQ(outcome.code, absl::StatusCode::kUnimplemented) << outcome;
+    EXPECT_EQ(outcome.Get<google::rpc::ErrorInfo>().metadata().at("field"), field);
+  }
 }
 
 TEST(ErrorsTest, TextWithoutTokenizerIsFailedPrecondition) {
