@@ -1,6 +1,7 @@
 // What is in the step beside a request changes nothing: its tokens and log-probabilities are
-// bit-identical alone and among 31 others that come and go. Different piece sizes agree to
-// rounding. A long prompt holds the same slot and a bounded number of pages.
+// bit-identical alone and among 31 others that come and go. Choices forked from one prompt are
+// those of separate requests with their seeds. Different piece sizes agree to rounding. A long
+// prompt holds the same slot and a bounded number of pages.
 #include <cmath>
 #include <random>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "kernels/philox.h"
 #include "tests/model/served_checkpoint.h"
 
 namespace winnow {
@@ -83,6 +85,27 @@ TEST_P(NeighboursTest, ChangeNothing) {
     ExpectSameBits(alone.prompt_logprobs, among.prompt_logprobs);
     ExpectSameBits(alone.tokens, among.tokens);
     EXPECT_EQ(alone.finish.kept_counts, among.finish.kept_counts);
+  }
+}
+
+TEST_P(NeighboursTest, ChoicesAreSeparateRequestsWithTheirSeeds) {
+  auto served = ServedCheckpoint::Load(
+      GetParam(),
+      {.page_tokens = 8, .num_slots = 8, .max_sequence_tokens = 600, .prompt_piece = 64});
+  RequestSpec spec = Probe(served->config(), 500, 1.5f);
+  spec.prompt_logprobs.reset();
+  spec.sampling.top_p = 1;
+  spec.sampling.frequency_penalty = 0.5f;
+  spec.num_choices = 8;
+  const std::vector<Answer> choices = served->AskChoices(spec);
+  ASSERT_EQ(choices.size(), 8u);
+  EXPECT_NE(choices[0].token_ids(), choices[1].token_ids());
+  spec.num_choices = 1;
+  for (uint32_t c = 0; c < 8; ++c) {
+    spec.sampling.seed = DeriveSeed(1234, c);
+    const Answer alone = served->Ask(spec);
+    ExpectSameBits(choices[c].tokens, alone.tokens);
+    EXPECT_EQ(choices[c].finish.kept_counts, alone.finish.kept_counts);
   }
 }
 

@@ -8,26 +8,34 @@
 namespace winnow {
 namespace {
 
-// Collects what the engine thread delivers; fulfils the promise at the end.
+// Collects what the engine thread delivers; fulfils the promises at the end.
 class CollectingSink : public OutputSink {
  public:
-  std::future<Answer> future() { return promise_.get_future(); }
+  explicit CollectingSink(uint32_t num_choices) : answers_(num_choices) {}
+  std::future<Answer> first() { return first_.get_future(); }
+  std::future<std::vector<Answer>> all() { return all_.get_future(); }
 
   void OnPromptComputed() override {}
   void OnPromptLogprobs(int64_t first_position, std::vector<OutputToken> logprobs) override {
-    WINNOW_CHECK(first_position == static_cast<int64_t>(answer_.prompt_logprobs.size()) + 1)
-        << first_position;
-    for (OutputToken& token : logprobs) answer_.prompt_logprobs.push_back(std::move(token));
+    std::vector<OutputToken>& so_far = answers_[0].prompt_logprobs;
+    WINNOW_CHECK(first_position == static_cast<int64_t>(so_far.size()) + 1) << first_position;
+    for (OutputToken& token : logprobs) so_far.push_back(std::move(token));
   }
-  void OnToken(uint32_t, OutputToken token) override { answer_.tokens.push_back(std::move(token)); }
-  void OnFinish(uint32_t, FinishInfo info) override {
-    answer_.finish = std::move(info);
-    promise_.set_value(std::move(answer_));
+  void OnToken(uint32_t choice, OutputToken token) override {
+    answers_[choice].tokens.push_back(std::move(token));
+  }
+  void OnFinish(uint32_t choice, FinishInfo info) override {
+    answers_[choice].finish = std::move(info);
+    if (++num_finished_ < answers_.size()) return;
+    first_.set_value(answers_[0]);
+    all_.set_value(std::move(answers_));
   }
 
  private:
-  Answer answer_;
-  std::promise<Answer> promise_;
+  std::vector<Answer> answers_;
+  size_t num_finished_ = 0;
+  std::promise<Answer> first_;
+  std::promise<std::vector<Answer>> all_;
 };
 
 template <typename T>
@@ -72,13 +80,24 @@ std::unique_ptr<ServedCheckpoint> ServedCheckpoint::Load(const std::string& dire
   return served;
 }
 
-std::future<Answer> ServedCheckpoint::Submit(RequestSpec spec) {
-  auto sink = std::make_shared<CollectingSink>();
-  std::future<Answer> future = sink->future();
+void ServedCheckpoint::SubmitTo(std::shared_ptr<OutputSink> sink, RequestSpec spec) {
   const absl::Status status =
       engine_->Submit(std::make_shared<Request>(std::move(spec), std::move(sink)));
   WINNOW_CHECK(status.ok()) << status;
+}
+
+std::future<Answer> ServedCheckpoint::Submit(RequestSpec spec) {
+  auto sink = std::make_shared<CollectingSink>(spec.num_choices);
+  std::future<Answer> future = sink->first();
+  SubmitTo(std::move(sink), std::move(spec));
   return future;
+}
+
+std::vector<Answer> ServedCheckpoint::AskChoices(RequestSpec spec) {
+  auto sink = std::make_shared<CollectingSink>(spec.num_choices);
+  std::future<std::vector<Answer>> future = sink->all();
+  SubmitTo(std::move(sink), std::move(spec));
+  return future.get();
 }
 
 std::vector<Answer> ServedCheckpoint::AskAll(std::vector<RequestSpec> specs) {

@@ -4,6 +4,7 @@
 //   auto served = ServedCheckpoint::Load(dir, options);
 //   Answer answer = served->Ask(spec);            // one request, to its end
 //   std::vector<Answer> answers = served->AskAll(specs);  // all at once
+//   std::vector<Answer> choices = served->AskChoices(spec);
 #ifndef WINNOW_TESTS_MODEL_SERVED_CHECKPOINT_H_
 #define WINNOW_TESTS_MODEL_SERVED_CHECKPOINT_H_
 
@@ -31,9 +32,9 @@ struct ServedOptions {
   int64_t prompt_piece = 256;
 };
 
-// Everything that a request's sink received.
+// Everything that a request's sink received of one choice.
 struct Answer {
-  std::vector<OutputToken> prompt_logprobs;  // of positions 1, 2, ...
+  std::vector<OutputToken> prompt_logprobs;  // of positions 1, 2, ...; choice 0
   std::vector<OutputToken> tokens;
   FinishInfo finish;
 
@@ -50,12 +51,14 @@ class ServedCheckpoint {
   const StateSpec& spec() const { return model_->state_spec(); }
   Engine& engine() { return *engine_; }
 
-  std::future<Answer> Submit(RequestSpec spec);
+  std::future<Answer> Submit(RequestSpec spec);  // choice 0
   Answer Ask(RequestSpec spec) { return Submit(std::move(spec)).get(); }
   std::vector<Answer> AskAll(std::vector<RequestSpec> specs);
+  std::vector<Answer> AskChoices(RequestSpec spec);
 
  private:
   ServedCheckpoint() = default;
+  void SubmitTo(std::shared_ptr<OutputSink> sink, RequestSpec spec);
 
   ModelConfig config_;
   std::unique_ptr<const Weights> weights_;
