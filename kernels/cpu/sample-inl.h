@@ -111,7 +111,8 @@ HWY_INLINE hn::Vec<D> WeightOf(D d, hn::Vec<D> logit, float max, float temperatu
   return Exp(d, hn::Div(hn::Sub(logit, hn::Set(d, max)), hn::Set(d, temperature)));
 }
 
-// weights[i] = e^((x[i] - max) / temperature). REQUIRES: temperature > 0, x[i] <= max, finite.
+// weights[i] = e^((x[i] - max) / temperature), 0 for x[i] = -inf. REQUIRES: temperature > 0, x[i]
+// <= max, both finite.
 void SoftmaxWeights(const float* HWY_RESTRICT x, int64_t size, float max, float temperature,
                     float* HWY_RESTRICT weights) {
   const hn::ScalableTag<float> d;

@@ -1,8 +1,9 @@
 // From logits to tokens on the CPU: see SampleArgs in kernels/ops/sample.h.
 //
 // Bytes at least: the logits once per row; a greedy row without log-probabilities reads them twice
-// (largest, then its id). Sums of weights are float64, in an order that depends on the vocabulary's
-// size alone; weights are float32 (2 ulp). Threading: a task is one row.
+// (largest, then its id). A row whose context changes logits edits a copy. Sums of weights are
+// float64, in an order that depends on the vocabulary's size alone; weights are float32 (2 ulp).
+// Threading: a task is one row.
 #ifndef WINNOW_KERNELS_CPU_SAMPLE_H_
 #define WINNOW_KERNELS_CPU_SAMPLE_H_
 
@@ -11,7 +12,8 @@
 
 namespace winnow::cpu {
 
-// REQUIRES: temperature >= 0, 0 < top_p <= 1, num_top <= kMaxTopLogprobs, score_token < vocab.
+// REQUIRES: parameters and contexts as SamplingParams and TokenContext say, num_top <=
+// kMaxTopLogprobs, score_token < vocab: all checked.
 void Sample(ThreadPool& pool, const SampleArgs& args);
 
 }  // namespace winnow::cpu

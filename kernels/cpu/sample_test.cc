@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
-#include <random>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/cpu/sample_reference.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/philox.h"
 #include "kernels/testing/buffers.h"
@@ -22,22 +22,6 @@ using testing::RandomFloats;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// One result per row; all rows have the same logits.
-std::vector<RowResult> SampleAll(std::vector<float> logits, const std::vector<LogitsRow>& rows,
-                                 int num_threads = 2) {
-  const int64_t vocab = static_cast<int64_t>(logits.size());
-  ThreadPool pool(num_threads);
-  SampleArgs args;
-  args.logits =
-      TensorView::Of(logits.data(), DType::kF32, {static_cast<int64_t>(rows.size()), vocab});
-  args.logits.row_stride = 0;
-  std::vector<RowResult> results(rows.size());
-  args.rows = rows.data();
-  args.results = results.data();
-  Sample(pool, args);
-  return results;
-}
-
 LogitsRow Greedy() {
   LogitsRow row;
   row.sampling.temperature = 0;
@@ -49,31 +33,6 @@ LogitsRow Draw(float temperature, uint32_t top_k, float top_p, uint64_t seed, in
   row.sampling = {.temperature = temperature, .top_k = top_k, .top_p = top_p, .seed = seed};
   row.position = position;
   return row;
-}
-
-// The exact distribution that a draw has, in float64.
-std::vector<double> Distribution(const std::vector<float>& logits, const SamplingParams& sampling) {
-  std::vector<int64_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  std::stable_sort(ids.begin(), ids.end(),
-                   [&](int64_t a, int64_t b) { return logits[a] > logits[b]; });
-  if (sampling.top_k > 0 && sampling.top_k < ids.size()) ids.resize(sampling.top_k);
-  std::vector<double> mass(logits.size(), 0.0);
-  double total = 0;
-  for (const int64_t id : ids) {
-    mass[id] = std::exp((double{logits[id]} - logits[ids[0]]) / sampling.temperature);
-    total += mass[id];
-  }
-  double sum = 0;
-  double kept = 0;
-  for (const int64_t id : ids) {
-    const bool in_nucleus = sampling.top_p >= 1 || sum < total * double{sampling.top_p};
-    sum += mass[id];
-    if (!in_nucleus) mass[id] = 0;
-    kept += mass[id];
-  }
-  for (double& x : mass) x /= kept;
-  return mass;
 }
 
 TEST(Sample, GreedyTakesTheLargestAndOfEqualsTheLowestId) {
@@ -185,26 +144,16 @@ TEST(Sample, DrawsAreTheDocumentedInverseCdf) {
             SamplingParams{.temperature = 2.0f, .top_k = 30, .top_p = 0.5f, .seed = 10},
             SamplingParams{.top_k = 5000, .seed = 11},
             SamplingParams{.temperature = 1.2f, .top_k = 800, .top_p = 0.9f, .seed = 12}}) {
-        const std::vector<double> mass = Distribution(logits, sampling);
+        const SampleCase c = {.logits = logits, .sampling = sampling};
+        const ExactDistribution exact = Distribution(c);
         std::vector<LogitsRow> rows;
-        for (int64_t i = 0; i < 40; ++i) {
-          LogitsRow row;
-          row.sampling = sampling;
-          row.position = i * 1000000007;
-          rows.push_back(row);
-        }
+        for (int64_t i = 0; i < 40; ++i) rows.push_back(c.Row(i * 1000000007));
         const std::vector<RowResult> results = SampleAll(logits, rows);
         for (size_t i = 0; i < rows.size(); ++i) {
+          double margin = 1;
           const double uniform = PhiloxUniform(sampling.seed, rows[i].position);
-          double sum = 0;
-          int64_t token = -1;
-          double distance = 1;
-          for (int64_t id = 0; id < vocab; ++id) {
-            if (token < 0 && sum + mass[id] > uniform) token = id;
-            sum += mass[id];
-            distance = std::min(distance, std::abs(sum - uniform));
-          }
-          if (distance < 1e-6) continue;  // float32 weights may fall on either side
+          const int64_t token = ExactDraw(exact, uniform, &margin);
+          if (margin < 1e-6) continue;  // float32 weights may fall on either side
           ++compared;
           ASSERT_EQ(results[i].token, token) << "vocab " << vocab << ", uniform " << uniform;
         }
@@ -241,56 +190,6 @@ TEST(Sample, TopPKeepsAtLeastOneAndTopKOneIsGreedy) {
     EXPECT_EQ(SampleAll(logits, {Draw(1, 0, 1e-9f, 5, i)}, 1)[0].token, 1);
     EXPECT_EQ(SampleAll(logits, {Draw(1, 1, 1, 5, i)}, 1)[0].token, 1);
     EXPECT_NE(SampleAll(logits, {Draw(1, 2, 1, 5, i)}, 1)[0].token, 3);
-  }
-}
-
-// Counts of draws against the exact distribution. The seed is fixed; a correct sampler fails with
-// probability 1e-6 for each case.
-TEST(Sample, ChiSquare) {
-  constexpr int kDraws = 20000;
-  const std::vector<float> logits = RandomFloats(60, 21, -3, 3);
-  for (const float temperature : {0.3f, 1.0f, 2.5f}) {
-    for (const uint32_t top_k : {0u, 7u, 59u}) {
-      for (const float top_p : {1.0f, 0.95f, 0.6f}) {
-        std::vector<LogitsRow> rows;
-        for (int64_t i = 0; i < kDraws; ++i) {
-          // Half of the draws differ in the seed, half in the position.
-          rows.push_back(i % 2 == 0 ? Draw(temperature, top_k, top_p, 77, i)
-                                    : Draw(temperature, top_k, top_p, 1000 + i, 77));
-        }
-        std::vector<double> counts(logits.size(), 0.0);
-        for (const RowResult& result : SampleAll(logits, rows)) ++counts[result.token];
-        const std::vector<double> mass = Distribution(logits, rows[0].sampling);
-        double chi_square = 0;
-        int degrees = -1;
-        double rare_count = 0;
-        double rare_expected = 0;
-        for (size_t i = 0; i < logits.size(); ++i) {
-          const double expected = mass[i] * kDraws;
-          if (expected == 0) {
-            ASSERT_EQ(counts[i], 0) << "token " << i << " is cut off";
-          } else if (expected < 10) {
-            rare_count += counts[i];
-            rare_expected += expected;
-          } else {
-            chi_square += (counts[i] - expected) * (counts[i] - expected) / expected;
-            ++degrees;
-          }
-        }
-        if (rare_expected > 0) {
-          chi_square += (rare_count - rare_expected) * (rare_count - rare_expected) /
-                        std::max(rare_expected, 1.0);
-          ++degrees;
-        }
-        if (degrees < 1) continue;
-        // Wilson-Hilferty: the cube root of chi^2 / n is about normal; 4.753 is exceeded with
-        // probability 1e-6.
-        const double spread = 2.0 / (9 * degrees);
-        const double limit = degrees * std::pow(1 - spread + 4.753 * std::sqrt(spread), 3);
-        EXPECT_LT(chi_square, limit) << degrees << " degrees, temperature " << temperature
-                                     << ", top_k " << top_k << ", top_p " << top_p;
-      }
-    }
   }
 }
 
