@@ -313,6 +313,20 @@ TEST(SampleEdits, MinPOneKeepsTheLargestOnly) {
   });
 }
 
+// The float32 nearest to -ln 2 lies below it: half as likely as the largest, but for 2e-9.
+TEST(SampleEdits, MinPIsExact) {
+  const float below = -std::log(2.0f);
+  const float above = std::nextafter(below, 0.0f);
+  ForEachTarget([&] {
+    SampleCase c = {.logits = {0, below, above}};
+    c.sampling = {.min_p = 0.5f};
+    std::vector<int> counts(3);
+    for (int64_t i = 0; i < 100; ++i) ++counts[TokenOf(c, i)];
+    EXPECT_EQ(counts[1], 0);
+    EXPECT_GT(counts[2], 10);
+  });
+}
+
 TEST(SampleEdits, TopKBeyondTheVocabularyIsOff) {
   SampleCase c = RandomCase(kSuppressed | kBias | kHot, 50, false, 12);
   SampleCase large = c;

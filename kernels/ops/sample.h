@@ -31,11 +31,12 @@ struct TokenBias {
 // the step is waited for. Token ids are below the vocabulary's size: of a prompt and an output this
 // is checked only if a penalty reads them.
 struct TokenContext {
-  std::span<const uint32_t> prompt;
-  std::span<const uint32_t> output;       // the tokens drawn so far, in any order
-  std::span<const TokenBias> logit_bias;  // distinct tokens, ascending
-  std::span<const uint32_t> suppressed;   // tokens that may not be drawn, e.g. stop tokens before
-                                          // min_tokens; if that is every token, none is suppressed
+  std::span<const uint32_t> prompt = {};
+  std::span<const uint32_t> output = {};       // the tokens drawn so far, in any order
+  std::span<const TokenBias> logit_bias = {};  // distinct tokens, ascending
+  // Tokens that may not be drawn, e.g. stop tokens before min_tokens. If that is every token, none
+  // is suppressed.
+  std::span<const uint32_t> suppressed = {};
 };
 
 enum class RowPurpose : uint8_t {

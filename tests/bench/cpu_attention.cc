@@ -358,11 +358,12 @@ class Report {
   }
 
   void AddSample(int64_t vocab, const char* name, const SamplingParams& sampling,
-                 bool want_logprobs) {
+                 bool want_logprobs, const TokenContext& context = {}) {
     auto logits = std::make_shared<std::vector<float>>(Random(vocab));
     for (float& x : *logits) x *= 8;
     LogitsRow row;
     row.sampling = sampling;
+    row.context = context;
     row.want_logprobs = want_logprobs;
     Add("sample of " + std::to_string(vocab) + ", " + name, {}, [this, logits, row, vocab] {
       RowResult result;
@@ -445,6 +446,8 @@ int Main(int argc, char** argv) {
   }
   report.AddShape(kFull8k, 1);
   report.AddPiece(kFull8k);
+  std::vector<uint32_t> prompt(8000);  // distinct, in no order
+  for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<uint32_t>(i * 7919 % 32000);
   for (const int64_t vocab : {32000, 250000}) {
     report.AddSample(vocab, "greedy", {.temperature = 0}, false);
     report.AddSample(vocab, "greedy, logprobs", {.temperature = 0}, true);
@@ -452,6 +455,9 @@ int Main(int argc, char** argv) {
     report.AddSample(vocab, "top_k, top_p", {.temperature = 0.8f, .top_k = 50, .top_p = 0.9f},
                      false);
     report.AddSample(vocab, "top_p", {.temperature = 0.8f, .top_p = 0.95f}, false);
+    report.AddSample(vocab, "min_p", {.temperature = 0.8f, .min_p = 0.05f}, false);
+    report.AddSample(vocab, "penalty", {.temperature = 0, .repetition_penalty = 1.2f}, false,
+                     {.prompt = prompt});
   }
   report.Run();
   return 0;
