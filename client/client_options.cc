@@ -107,6 +107,26 @@ void AddServerFlags(CLI::App& app, Flags* flags, ClientOptions* options) {
   app.add_flag("--load", flags->load, "Print how busy the server is, as JSON")->group(kGroup);
 }
 
+void AddSecurityFlags(CLI::App& app, ClientOptions* options) {
+  constexpr char kGroup[] = "Security";
+  TlsFlags* tls = &options->tls;
+  auto* enabled = app.add_flag("--tls", tls->enabled, "Speak TLS")->group(kGroup);
+  const auto add = [&](const std::string& flag, std::string* value, const char* type,
+                       const char* help) {
+    return app.add_option(flag, *value, help)->group(kGroup)->type_name(type);
+  };
+  add("--tls_ca", &tls->ca, "PATH", "CA certificates to trust, PEM; default: the system's")
+      ->needs(enabled);
+  auto* cert = add("--tls_cert", &tls->cert, "PATH", "Show this certificate, PEM")->needs(enabled);
+  auto* key = add("--tls_key", &tls->key, "PATH", "Its key, PEM")->needs(enabled);
+  cert->needs(key);
+  key->needs(cert);
+  add("--tls_server_name", &tls->server_name, "NAME",
+      "Name in the server's certificate, if it is not the host")
+      ->needs(enabled);
+  add("--token_file", &options->token_file, "PATH", "File with the bearer token to send");
+}
+
 template <typename T, typename Set>
 void SetIfGiven(const std::optional<T>& value, Set set) {
   if (value.has_value()) set(*value);
@@ -186,6 +206,7 @@ ClientCommandLine ParseClientCommandLine(int argc, const char* const* argv,
   AddStopFlags(app, &flags);
   AddOutputFlags(app, &flags, &options);
   AddServerFlags(app, &flags, &options);
+  AddSecurityFlags(app, &options);
 
   ClientCommandLine line;
   try {

@@ -17,8 +17,18 @@ enum class OutputForm {
   kJsonStream,  // one line per message
 };
 
+// Paths; empty: not given.
+struct TlsFlags {
+  bool enabled = false;
+  std::string ca;           // default: the system's
+  std::string cert, key;    // the client's own; both or neither
+  std::string server_name;  // that the server's certificate must have; default: the address' host
+};
+
 struct ClientOptions {
   std::string server = "127.0.0.1:50051";
+  TlsFlags tls;
+  std::string token_file;  // empty: no token
   ClientAction action = ClientAction::kGenerate;
   OutputForm form = OutputForm::kText;
   bool quiet = false;

@@ -98,6 +98,21 @@ TEST(ClientOptionsTest, InfoAndLoadNeedNoPrompt) {
   EXPECT_EQ(Parse({"--info", "--load"}).exit_code, kExitUsage);
 }
 
+TEST(ClientOptionsTest, TlsAndToken) {
+  EXPECT_FALSE(Parsed({"x"}).tls.enabled);
+  const ClientOptions options =
+      Parsed({"x", "--tls", "--tls_ca=ca.pem", "--tls_cert=me.pem", "--tls_key=me.key",
+              "--tls_server_name=winnow", "--token_file=token"});
+  EXPECT_TRUE(options.tls.enabled);
+  EXPECT_EQ(options.tls.ca, "ca.pem");
+  EXPECT_EQ(options.tls.cert, "me.pem");
+  EXPECT_EQ(options.tls.key, "me.key");
+  EXPECT_EQ(options.tls.server_name, "winnow");
+  EXPECT_EQ(options.token_file, "token");
+  EXPECT_EQ(Parse({"x", "--tls_ca=ca.pem"}).exit_code, kExitUsage) << "without --tls";
+  EXPECT_EQ(Parse({"x", "--tls", "--tls_cert=me.pem"}).exit_code, kExitUsage) << "without its key";
+}
+
 TEST(ClientOptionsTest, WrongUsageIsExitCodeOne) {
   for (const char* flag : {"--temperature=warm", "--top_k=-1", "--timeout=0", "--timeout=5",
                            "--file=x", "--prompt_ids=1", "--nonsense"}) {

@@ -3,17 +3,16 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <sstream>
 #include <string>
 #include <thread>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/answer_printer.h"
 #include "client/client_options.h"
+#include "client/connect.h"
 #include "client/exit_codes.h"
 #include "client/rpc_error.h"
 #include "google/protobuf/util/json_util.h"
@@ -28,13 +27,6 @@ using Stub = v1::GenerationService::Stub;
 RpcError ToRpcError(const grpc::Status& status) {
   return {static_cast<absl::StatusCode>(status.error_code()), status.error_message(),
           status.error_details()};
-}
-
-std::unique_ptr<Stub> Connect(const std::string& server) {
-  grpc::ChannelArguments args;
-  args.SetMaxReceiveMessageSize(-1);
-  return v1::GenerationService::NewStub(
-      grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), args));
 }
 
 void SetDeadline(const ClientOptions& options, grpc::ClientContext* context) {
@@ -66,16 +58,16 @@ class CancelOnSignal {
 };
 
 absl::StatusOr<std::string> ReadPrompt(const std::string& path) {
-  std::ostringstream text;
+  std::string prompt;
   if (path == "-") {
+    std::ostringstream text;
     text << std::cin.rdbuf();
+    prompt = text.str();
   } else {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
-    text << file.rdbuf();
-    if (file.bad()) return absl::DataLossError(absl::StrCat("cannot read ", path));
+    auto text = ReadFile(path);
+    if (!text.ok()) return text.status();
+    prompt = *std::move(text);
   }
-  std::string prompt = text.str();
   if (!prompt.empty() && prompt.back() == '\n') prompt.pop_back();
   return prompt;
 }
@@ -110,21 +102,26 @@ int Print(const grpc::Status& status, const google::protobuf::Message& answer) {
   return kExitOk;
 }
 
+int WrongUsage(const absl::Status& status) {
+  std::cerr << "winnow-client: " << status.message() << std::endl;
+  return kExitUsage;
+}
+
 int Run(ClientOptions options) {
   signal(SIGPIPE, SIG_IGN);
   if (options.prompt_file.has_value()) {
     auto prompt = ReadPrompt(*options.prompt_file);
-    if (!prompt.ok()) {
-      std::cerr << "winnow-client: " << prompt.status().message() << std::endl;
-      return kExitUsage;
-    }
+    if (!prompt.ok()) return WrongUsage(prompt.status());
     options.request.set_text(*std::move(prompt));
   }
   CancelOnSignal cancel;
-  const std::unique_ptr<Stub> stub = Connect(options.server);
+  const auto channel = Connect(options);
+  if (!channel.ok()) return WrongUsage(channel.status());
+  const std::unique_ptr<Stub> stub = v1::GenerationService::NewStub(*channel);
   // Outlives the watching thread, which nobody joins.
   auto* context = new grpc::ClientContext();
   SetDeadline(options, context);
+  if (absl::Status status = AddToken(options, context); !status.ok()) return WrongUsage(status);
   cancel.Watch(context);
   switch (options.action) {
     case ClientAction::kGenerate:

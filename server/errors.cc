@@ -41,9 +41,13 @@ google::rpc::ErrorInfo Info(absl::string_view reason) {
   return info;
 }
 
-void AttachRetry(absl::Status& status) {
+// In whole milliseconds, like the trailer; rounded up, so that nobody comes back too early.
+void AttachRetry(absl::Status& status, absl::Duration delay = kRetryDelay) {
+  delay = absl::Ceil(delay, absl::Milliseconds(1));
   google::rpc::RetryInfo retry;
-  retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(kRetryDelay));
+  const int64_t seconds = absl::IDivDuration(delay, absl::Seconds(1), &delay);
+  retry.mutable_retry_delay()->set_seconds(seconds);
+  retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(delay)));
   Attach(status, retry);
 }
 
@@ -55,6 +59,24 @@ absl::Status Exhausted(absl::string_view subject, absl::string_view why) {
   violation->set_description(std::string(why));
   Attach(status, quota);
   return status;
+}
+
+absl::Status Unauthenticated(absl::string_view reason, absl::string_view why) {
+  absl::Status status = absl::UnauthenticatedError(why);
+  Attach(status, Info(reason));
+  return status;
+}
+
+absl::Status PermissionDenied(google::rpc::ErrorInfo info, absl::string_view tenant,
+                              absl::string_view why) {
+  absl::Status status = absl::PermissionDeniedError(absl::StrCat("tenant ", tenant, " ", why));
+  (*info.mutable_metadata())["tenant"] = std::string(tenant);
+  Attach(status, info);
+  return status;
+}
+
+absl::Status TenantExhausted(absl::string_view tenant, absl::string_view why) {
+  return Exhausted(absl::StrCat("tenant:", tenant), absl::StrCat("tenant ", tenant, " ", why));
 }
 
 }  // namespace
@@ -110,6 +132,58 @@ absl::Status Draining() {
   absl::Status status = absl::UnavailableError("the server is shutting down");
   AttachRetry(status);
   return status;
+}
+
+absl::Status TokenMissing() {
+  return Unauthenticated("TOKEN_MISSING",
+                         "this server wants metadata 'authorization: Bearer TOKEN'");
+}
+
+absl::Status TokenMalformed() {
+  return Unauthenticated("TOKEN_MALFORMED",
+                         "the metadata 'authorization' must be there once, as 'Bearer TOKEN'");
+}
+
+absl::Status TokenUnknown() {
+  return Unauthenticated("TOKEN_UNKNOWN", "the bearer token is not known to this server");
+}
+
+absl::Status RpcNotAllowed(absl::string_view tenant, absl::string_view rpc) {
+  google::rpc::ErrorInfo info = Info("RPC_NOT_ALLOWED");
+  (*info.mutable_metadata())["rpc"] = std::string(rpc);
+  return PermissionDenied(info, tenant, absl::StrCat("may not call ", rpc));
+}
+
+absl::Status PriorityTooHigh(absl::string_view tenant, int32_t priority, int32_t max_priority) {
+  google::rpc::ErrorInfo info = Info("PRIORITY_TOO_HIGH");
+  (*info.mutable_metadata())["max_priority"] = absl::StrCat(max_priority);
+  return PermissionDenied(
+      info, tenant,
+      absl::StrCat("may not ask for priority ", priority, ", only up to ", max_priority));
+}
+
+absl::Status TooManyRequests(absl::string_view tenant, int64_t max_requests) {
+  absl::Status status = TenantExhausted(
+      tenant, absl::StrCat("has as many requests running as it may: ", max_requests));
+  AttachRetry(status);
+  return status;
+}
+
+absl::Status OverQuota(absl::string_view tenant, int64_t tokens, int64_t tokens_per_minute,
+                       absl::Duration wait) {
+  absl::Status status =
+      TenantExhausted(tenant, absl::StrCat("may use ", tokens_per_minute,
+                                           " tokens per minute, and too few are left "
+                                           "for the ",
+                                           tokens, " of this request"));
+  AttachRetry(status, wait);
+  return status;
+}
+
+absl::Status NeverInQuota(absl::string_view tenant, int64_t tokens, int64_t tokens_per_minute) {
+  return TenantExhausted(tenant, absl::StrCat("may use ", tokens_per_minute,
+                                              " tokens per minute, which this request alone, with ",
+                                              tokens, " of prompt and max_tokens, would exceed"));
 }
 
 absl::Status InternalFault(absl::string_view request_id, absl::string_view why) {

@@ -6,8 +6,11 @@
 //   case                                   code                 details
 //   bad parameter, can never fit           INVALID_ARGUMENT     BadRequest with the field
 //   unknown model                          NOT_FOUND            ErrorInfo
-//   queue full, reader too slow            RESOURCE_EXHAUSTED   QuotaFailure, RetryInfo
+//   queue full, reader too slow,
+//   tenant over quota                      RESOURCE_EXHAUSTED   QuotaFailure, RetryInfo
 //   draining                               UNAVAILABLE          RetryInfo
+//   token missing or unknown               UNAUTHENTICATED      ErrorInfo
+//   known caller, not allowed this         PERMISSION_DENIED    ErrorInfo
 //   field that is not supported            UNIMPLEMENTED        ErrorInfo naming the field
 //   text without tokenizer                 FAILED_PRECONDITION  ErrorInfo
 //   our own fault                          INTERNAL             ErrorInfo with the request's id
@@ -17,6 +20,7 @@
 #ifndef WINNOW_SERVER_ERRORS_H_
 #define WINNOW_SERVER_ERRORS_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -42,6 +46,22 @@ absl::Status QueueFull(absl::string_view why);
 absl::Status ReaderTooSlow(int64_t buffered_tokens);
 
 absl::Status Draining();
+
+// Of the caller's bearer token, none of which ever show it: no metadata "authorization", more than
+// one or not "Bearer TOKEN", nobody's.
+absl::Status TokenMissing();
+absl::Status TokenMalformed();
+absl::Status TokenUnknown();
+
+absl::Status RpcNotAllowed(absl::string_view tenant, absl::string_view rpc);
+absl::Status PriorityTooHigh(absl::string_view tenant, int32_t priority, int32_t max_priority);
+
+// A tenant's limits. The subject is "tenant:NAME". There will be `tokens` after `wait`; there never
+// will be in NeverInQuota, which says not to retry.
+absl::Status TooManyRequests(absl::string_view tenant, int64_t max_requests);
+absl::Status OverQuota(absl::string_view tenant, int64_t tokens, int64_t tokens_per_minute,
+                       absl::Duration wait);
+absl::Status NeverInQuota(absl::string_view tenant, int64_t tokens, int64_t tokens_per_minute);
 
 absl::Status InternalFault(absl::string_view request_id, absl::string_view why);
 

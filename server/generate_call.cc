@@ -11,9 +11,11 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernels/check.h"
+#include "server/authorize.h"
 #include "server/errors.h"
 #include "server/grpc_status.h"
 #include "server/random_ids.h"
+#include "server/request_log.h"
 #include "server/stop_text_matcher.h"
 #include "server/validate.h"
 #include "spdlog/spdlog.h"
@@ -66,6 +68,8 @@ void GenerateCall::Begin() {
   const std::string& id = message_in_->request_id();
   spec_.id = id.empty() || !ValidateRequestId(id).ok() ? RandomRequestId() : id;
   facts_.request_id = spec_.id;
+  if (absl::Status status = Admit(); !status.ok()) return End(status);
+  if (service_->log_requests) LogPrompt(spec_.id, *message_in_);
   if (absl::Status status = Validate(); !status.ok()) return End(status);
   if (message_in_->has_token_ids()) {
     const auto& ids = message_in_->token_ids().ids();
@@ -77,6 +81,12 @@ void GenerateCall::Begin() {
                                      service_->max_waiting_texts)) {
     End(QueueFull(absl::StrCat(service_->max_waiting_texts, " texts wait to be tokenized")));
   }
+}
+
+absl::Status GenerateCall::Admit() {
+  auto tenant = Authorize(service_->access, *context_, Rpc::kGenerate);
+  if (!tenant.ok()) return tenant.status();
+  return lease_.Open(*std::move(tenant), message_in_->priority());
 }
 
 absl::Status GenerateCall::Validate() {
@@ -148,7 +158,10 @@ absl::Status GenerateCall::CheckLength() {
       ValidateLength(num_prompt, spec_.max_tokens, facts_.output, service_->limits);
   if (!max_tokens.ok()) return max_tokens.status();
   spec_.max_tokens = *max_tokens;
-  return ForClient(service_->engine->CheckFits(num_prompt, *max_tokens, spec_.num_choices));
+  absl::Status fits =
+      ForClient(service_->engine->CheckFits(num_prompt, *max_tokens, spec_.num_choices));
+  if (!fits.ok()) return fits;
+  return lease_.Charge(num_prompt, int64_t{spec_.num_choices} * *max_tokens);
 }
 
 absl::Status GenerateCall::SubmitToEngine() {
@@ -164,7 +177,9 @@ absl::Status GenerateCall::SubmitToEngine() {
     if (abort_.has_value()) return *abort_;
     request_ = request;
   }
-  return ForClient(service_->engine->Submit(std::move(request)));
+  absl::Status status = ForClient(service_->engine->Submit(std::move(request)));
+  if (status.ok()) lease_.KeepPrompt();
+  return status;
 }
 
 void GenerateCall::Advance() {
@@ -199,11 +214,13 @@ void GenerateCall::WriteNext() {
   if (!last) return StartWrite(&message_out_);
   const absl::Status status = builder_->status();
   Log(status);
+  lease_.Close();
   StartWriteAndFinish(&message_out_, grpc::WriteOptions(), ToGrpcStatus(status, context_));
 }
 
 void GenerateCall::End(const absl::Status& status) {
   Log(status);
+  lease_.Close();
   Finish(ToGrpcStatus(status, context_));
 }
 
@@ -273,6 +290,7 @@ void GenerateCall::OnPromptLogprobs(int64_t first_position, std::vector<OutputTo
 }
 
 void GenerateCall::OnToken(uint32_t choice, OutputToken token) {
+  lease_.CountOutput(1);
   AddOutput([&] {
     if (buffer_.AddToken(choice, std::move(token))) return;
     abort_ = ReaderTooSlow(service_->stream_buffer_tokens);

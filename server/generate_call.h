@@ -25,6 +25,7 @@
 #include "server/response_builder.h"
 #include "server/service_context.h"
 #include "server/stream_facts.h"
+#include "server/tenant.h"
 
 namespace winnow {
 
@@ -54,6 +55,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
 
   // By the owner, in this order.
   void Begin();
+  absl::Status Admit();
   absl::Status Validate();
   absl::Status ValidateSamplingAndStop();
   void TokenizeAndSubmit();
@@ -84,6 +86,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
   // The owner's.
   RequestSpec spec_;  // until it is submitted
   StreamFacts facts_;
+  TenantLease lease_;  // until End or the last write; the engine's thread counts tokens in it
   std::optional<ResponseBuilder> builder_;  // from submission on
   v1::GenerateResponse message_out_;        // of the write in flight
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/authorize.h"
 #include "server/errors.h"
 #include "server/generate_call.h"
 #include "server/grpc_status.h"
@@ -25,6 +26,10 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const abs
   return reactor;
 }
 
+absl::Status MayCall(const Access* access, const grpc::CallbackServerContext& context, Rpc rpc) {
+  return Authorize(access, context, rpc).status();
+}
+
 }  // namespace
 
 grpc::ServerWriteReactor<v1::GenerateResponse>* GenerationService::Generate(
@@ -33,7 +38,10 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* GenerationService::Generate(
 }
 
 grpc::ServerUnaryReactor* GenerationService::AnswerFromTextQueue(
-    grpc::CallbackServerContext* context, std::function<absl::Status()> compute) {
+    grpc::CallbackServerContext* context, Rpc rpc, std::function<absl::Status()> compute) {
+  if (absl::Status status = MayCall(service_->access, *context, rpc); !status.ok()) {
+    return Answer(context, status);
+  }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const bool taken = service_->text_queue->TryPost(
       [reactor, context, compute = std::move(compute)] {
@@ -48,7 +56,7 @@ grpc::ServerUnaryReactor* GenerationService::AnswerFromTextQueue(
 grpc::ServerUnaryReactor* GenerationService::Tokenize(grpc::CallbackServerContext* context,
                                                       const v1::TokenizeRequest* request,
                                                       v1::TokenizeResponse* response) {
-  return AnswerFromTextQueue(context,
+  return AnswerFromTextQueue(context, Rpc::kTokenize,
                              [this, request, response] { return Tokenize(*request, response); });
 }
 
@@ -67,7 +75,7 @@ absl::Status GenerationService::Tokenize(const v1::TokenizeRequest& request,
 grpc::ServerUnaryReactor* GenerationService::Detokenize(grpc::CallbackServerContext* context,
                                                         const v1::DetokenizeRequest* request,
                                                         v1::DetokenizeResponse* response) {
-  return AnswerFromTextQueue(context,
+  return AnswerFromTextQueue(context, Rpc::kDetokenize,
                              [this, request, response] { return Detokenize(*request, response); });
 }
 
@@ -86,7 +94,8 @@ absl::Status GenerationService::Detokenize(const v1::DetokenizeRequest& request,
 grpc::ServerUnaryReactor* GenerationService::GetModelInfo(grpc::CallbackServerContext* context,
                                                           const v1::GetModelInfoRequest* request,
                                                           v1::GetModelInfoResponse* response) {
-  const absl::Status status = ValidateCommon(*request, service_->limits);
+  absl::Status status = MayCall(service_->access, *context, Rpc::kGetModelInfo);
+  if (status.ok()) status = ValidateCommon(*request, service_->limits);
   if (status.ok()) *response = service_->info;
   return Answer(context, status);
 }
@@ -94,6 +103,8 @@ grpc::ServerUnaryReactor* GenerationService::GetModelInfo(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* GenerationService::GetLoad(grpc::CallbackServerContext* context,
                                                      const v1::GetLoadRequest* /*request*/,
                                                      v1::GetLoadResponse* response) {
+  absl::Status status = MayCall(service_->access, *context, Rpc::kGetLoad);
+  if (!status.ok()) return Answer(context, status);
   const EngineStats stats = service_->engine->Stats();
   response->set_running(static_cast<uint32_t>(stats.load.running));
   response->set_waiting(static_cast<uint32_t>(stats.load.waiting));

@@ -35,8 +35,8 @@ class GenerationService final : public v1::GenerationService::CallbackService {
                                     v1::GetLoadResponse* response) override;
 
  private:
-  // Has the text queue run `compute` and answers with its status.
-  grpc::ServerUnaryReactor* AnswerFromTextQueue(grpc::CallbackServerContext* context,
+  // Has the text queue run `compute` for who may call `rpc`, and answers with its status.
+  grpc::ServerUnaryReactor* AnswerFromTextQueue(grpc::CallbackServerContext* context, Rpc rpc,
                                                 std::function<absl::Status()> compute);
   absl::Status Tokenize(const v1::TokenizeRequest& request, v1::TokenizeResponse* response) const;
   absl::Status Detokenize(const v1::DetokenizeRequest& request,

@@ -5,13 +5,12 @@
 #include <mutex>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "proto/winnow/v1/generation.grpc.pb.h"
+#include "server/listening.h"
 
 namespace winnow {
 namespace {
@@ -21,6 +20,10 @@ constexpr int kKeepaliveTimeMs = 30'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 // Clients may ping this often, also between calls.
 constexpr int kMinPingIntervalMs = 5'000;
+// A call's headers: a token, a deadline, what proxies and tracers add.
+constexpr int kMaxMetadataBytes = 16 << 10;
+// Connections that never finish their TLS handshake do not stay.
+constexpr int kHandshakeTimeoutMs = 20'000;
 // Responses are split at about 1 MiB, except that Tokenize answers up to 3 bytes for each byte of
 // text.
 constexpr int64_t kSendPerReceivedByte = 4;
@@ -44,6 +47,10 @@ void Configure(const GrpcServerOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                               kMinPingIntervalMs);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                              static_cast<int>(std::min(options.max_connection_streams, kMaxInt)));
   // Two servers on one port would each get half of the clients.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   if (options.max_connection_age.has_value()) {
@@ -55,17 +62,6 @@ void Configure(const GrpcServerOptions& options, grpc::ServerBuilder* builder) {
   }
 }
 
-// "localhost:0" bound to port 4321 is "localhost:4321".
-std::string WithPort(const std::string& address, int port) {
-  if (absl::StartsWith(address, "unix:")) return address;
-  return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
-}
-
-absl::Status CannotListen(const std::string& address) {
-  return absl::UnavailableError(
-      absl::StrCat("cannot listen on ", address, ": in use, not permitted, or no such address"));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
@@ -73,9 +69,11 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   EnablePlugins();
   grpc::ServerBuilder builder;
   Configure(options, &builder);
+  const auto credentials =
+      options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials();
   std::vector<int> ports(options.listen.size(), 0);
   for (size_t i = 0; i < ports.size(); ++i) {
-    builder.AddListeningPort(options.listen[i], grpc::InsecureServerCredentials(), &ports[i]);
+    builder.AddListeningPort(options.listen[i], credentials, &ports[i]);
   }
   builder.RegisterService(service);
   std::unique_ptr<GrpcServer> self(new GrpcServer());
@@ -85,8 +83,12 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
     self->addresses_.push_back(WithPort(options.listen[i], ports[i]));
   }
   if (self->server_ == nullptr) return CannotListen(absl::StrJoin(options.listen, ","));
-  self->server_->GetHealthCheckService()->SetServingStatus(
-      v1::GenerationService::service_full_name(), true);
+  const char* const name = v1::GenerationService::service_full_name();
+  self->server_->GetHealthCheckService()->SetServingStatus(name, true);
+  if (!options.health_listen.has_value()) return self;
+  auto health_port = HealthPort::Start(*options.health_listen, name);
+  if (!health_port.ok()) return health_port.status();
+  self->health_port_ = *std::move(health_port);
   return self;
 }
 
@@ -94,11 +96,21 @@ GrpcServer::~GrpcServer() {
   if (server_ != nullptr) Shutdown(absl::Now());
 }
 
-void GrpcServer::SetNotServing() { server_->GetHealthCheckService()->SetServingStatus(false); }
+std::optional<std::string> GrpcServer::health_address() const {
+  if (health_port_ == nullptr) return std::nullopt;
+  return health_port_->address();
+}
+
+void GrpcServer::SetNotServing() {
+  server_->GetHealthCheckService()->SetServingStatus(false);
+  if (health_port_ != nullptr) health_port_->SetNotServing();
+}
 
 void GrpcServer::Shutdown(absl::Time deadline) {
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
+  // The last: a probe that got no answer would take this process for dead.
+  if (health_port_ != nullptr) health_port_->Shutdown(deadline);
 }
 
 }  // namespace winnow

@@ -111,6 +111,11 @@ class Flags {
         [=](const std::string& text) { *value = CheckedDuration(flag, text, min, max); });
   }
 
+  // Given without a value.
+  void Switch(const std::string& flag, bool* value, const std::string& help) {
+    app_->add_flag(flag, *value, Wrapped(help))->group(group_);
+  }
+
   void Custom(const std::string& flag, const std::string& type, const std::string& default_text,
               const std::string& help, std::function<void(const std::string&)> parse) {
     Add(flag, type, default_text, help, std::move(parse));
@@ -189,12 +194,37 @@ void AddNetworkFlags(Flags& flags, Options* options) {
                  for (const std::string& address : options->listen)
                    CheckAddress("--listen", address);
                });
+  flags.Custom("--health_listen", "ADDRESS", "",
+               "A plaintext address that answers health checks and nothing else, for probes that "
+               "know no TLS. Printed on stdout as 'health listening on ADDRESS'",
+               [options](const std::string& text) {
+                 CheckAddress("--health_listen", text);
+                 options->health_listen = text;
+               });
   flags.Bytes("--max_message_bytes", &options->max_message_bytes, 1 << 10, int64_t{1} << 30,
               "Largest request message");
+  flags.Integer("--max_connection_streams", &options->max_connection_streams, 1, 1 << 20,
+                "Calls that a connection carries at the same time; more wait in the client");
   flags.Duration("--max_connection_age", &options->max_connection_age, absl::Seconds(1),
                  absl::Hours(24 * 365),
                  "Asks clients to reconnect after this time, so that load balances anew; running "
                  "calls finish. Default: never");
+}
+
+void AddSecurityFlags(Flags& flags, Options* options) {
+  flags.Group("Security (docs/security.md; files are read again when they change)");
+  flags.Text("--tls_cert", &options->tls_cert,
+             "PEM file with the server's certificate, then intermediate ones. With --tls_key: "
+             "every --listen address speaks TLS");
+  flags.Text("--tls_key", &options->tls_key, "PEM file with its key, without a passphrase");
+  flags.Text("--tls_client_ca", &options->tls_client_ca,
+             "PEM file with CA certificates: clients must show a certificate that one of them "
+             "signed");
+  flags.Text("--auth_file", &options->auth_file,
+             "JSON file of tenants: their bearer tokens, limits and permissions. Calls without a "
+             "known token are refused; health and reflection stay open");
+  flags.Duration("--reload_interval", &options->reload_interval, absl::Milliseconds(10),
+                 absl::Hours(1), "How often these files are looked at");
 }
 
 void AddComputeFlags(Flags& flags, Options* options) {
@@ -266,6 +296,7 @@ void AddFlags(CLI::App* app, Options* options) {
   Flags flags(app);
   AddModelFlags(flags, options);
   AddNetworkFlags(flags, options);
+  AddSecurityFlags(flags, options);
   AddComputeFlags(flags, options);
   AddStateFlags(flags, options);
   AddSchedulingFlags(flags, options);
@@ -273,7 +304,9 @@ void AddFlags(CLI::App* app, Options* options) {
   AddShutdownFlags(flags, options);
   flags.Group("Logging");
   flags.Choice("--log_level", &options->log_level, {"debug", "info", "warn", "error", "off"},
-               "Least level that goes to stderr; prompts and answers are never logged");
+               "Least level that goes to stderr. Answers are never logged");
+  flags.Switch("--log_requests", &options->log_requests,
+               "Logs prompts too, at level info, cut at 1 KiB");
 }
 
 // The last component of the directory, however it is written: "a/b/", "." and "a/.." included.
@@ -285,12 +318,24 @@ std::string BaseName(const std::string& directory) {
   return path.filename().empty() ? "model" : path.filename().string();
 }
 
+void CheckTlsFlags(const Options& options) {
+  if (options.tls_cert.empty() != options.tls_key.empty()) {
+    const bool cert = !options.tls_cert.empty();
+    Refuse(cert ? "--tls_cert" : "--tls_key", cert ? options.tls_cert : options.tls_key,
+           absl::StrCat("needs ", cert ? "--tls_key" : "--tls_cert", " too"));
+  }
+  if (!options.tls_client_ca.empty() && options.tls_cert.empty()) {
+    Refuse("--tls_client_ca", options.tls_client_ca, "needs --tls_cert and --tls_key too");
+  }
+}
+
 // What involves several flags.
 void Finish(Options* options) {
   if (options->model.empty()) {
     throw CLI::RequiredError("--model=DIR (the checkpoint directory)");
   }
   if (options->model_name.empty()) options->model_name = BaseName(options->model);
+  CheckTlsFlags(*options);
   if (options->max_tokens_limit.has_value() &&
       *options->max_tokens_limit < options->default_max_tokens) {
     Refuse("--max_tokens_limit", absl::StrCat(*options->max_tokens_limit),

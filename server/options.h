@@ -25,9 +25,17 @@ struct Options {
 
   // Network. Addresses are "host:port", "[::1]:port" or "unix:path".
   std::vector<std::string> listen = {"127.0.0.1:50051"};
+  std::string health_listen;                      // one address; empty: none
   int64_t max_message_bytes = int64_t{64} << 20;  // received
+  int64_t max_connection_streams = 4096;
   std::optional<absl::Duration>
       max_connection_age;  // none: connections live as long as clients like
+
+  // Security. Paths; empty: not given.
+  std::string tls_cert, tls_key;  // both or neither
+  std::string tls_client_ca;      // only with those
+  std::string auth_file;
+  absl::Duration reload_interval = absl::Seconds(1);
 
   // Compute.
   std::string backend = "cpu";
@@ -59,7 +67,9 @@ struct Options {
   absl::Duration shutdown_delay = absl::Seconds(5);
   absl::Duration drain_timeout = absl::Seconds(60);
 
+  // Logging.
   std::string log_level = "info";
+  bool log_requests = false;
 };
 
 struct CommandLine {

@@ -50,6 +50,22 @@ TEST(OptionsTest, ValuesAndUnits) {
   EXPECT_EQ(options.log_level, "debug");
 }
 
+TEST(OptionsTest, Security) {
+  const Options options =
+      Parsed({"--model=m", "--tls_cert=c.pem", "--tls_key=k.pem", "--tls_client_ca=ca.pem",
+              "--auth_file=t.json", "--reload_interval=10ms", "--health_listen=127.0.0.1:0",
+              "--max_connection_streams=7", "--log_requests"});
+  EXPECT_EQ(options.tls_cert, "c.pem");
+  EXPECT_EQ(options.tls_key, "k.pem");
+  EXPECT_EQ(options.tls_client_ca, "ca.pem");
+  EXPECT_EQ(options.auth_file, "t.json");
+  EXPECT_EQ(options.reload_interval, absl::Milliseconds(10));
+  EXPECT_EQ(options.health_listen, "127.0.0.1:0");
+  EXPECT_EQ(options.max_connection_streams, 7);
+  EXPECT_TRUE(options.log_requests);
+  EXPECT_FALSE(Parsed({"--model=m"}).log_requests);
+}
+
 TEST(OptionsTest, ModelNameOfDirectories) {
   EXPECT_EQ(Parsed({"--model=a/b/../demo"}).model_name, "demo");
   EXPECT_FALSE(Parsed({"--model=."}).model_name.empty());
@@ -73,7 +89,13 @@ TEST_P(WrongOptionTest, NamesFlagValueAndRange) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, WrongOptionTest,
-    ::testing::Values(Wrong{"--threads=0", "whole number from 1 to 1024"},
+    ::testing::Values(Wrong{"--tls_cert=c.pem", "needs --tls_key too"},
+                      Wrong{"--tls_key=k.pem", "needs --tls_cert too"},
+                      Wrong{"--tls_client_ca=ca.pem", "needs --tls_cert and --tls_key too"},
+                      Wrong{"--health_listen=here", "must be host:port"},
+                      Wrong{"--reload_interval=1ms", "from 10ms to 1h"},
+                      Wrong{"--max_connection_streams=0", "whole number from 1"},
+                      Wrong{"--threads=0", "whole number from 1 to 1024"},
                       Wrong{"--threads=two", "whole number from 1 to 1024"},
                       Wrong{"--max_step_tokens=1.5", "whole number from 1"},
                       Wrong{"--max_sequences=-1", "whole number from 1"},

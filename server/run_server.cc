@@ -84,6 +84,9 @@ int ServeUntilStopped(const Options& options, const ServedModel& served, StopEve
   for (const std::string& address : (*server)->addresses()) {
     std::printf("listening on %s\n", address.c_str());
   }
+  if (const auto health = (*server)->health_address(); health.has_value()) {
+    std::printf("health listening on %s\n", health->c_str());
+  }
   std::fflush(stdout);
   if (events.Wait() == StopEvent::kFatal) return DeviceLost(**server);
   return ShutDown(options, **server, events);

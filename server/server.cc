@@ -50,6 +50,18 @@ RequestLimits MakeLimits(const Options& options, const StatePlan& plan,
   return limits;
 }
 
+GrpcServerOptions MakeGrpcOptions(const Options& options,
+                                  std::shared_ptr<grpc::ServerCredentials> credentials) {
+  GrpcServerOptions grpc;
+  grpc.listen = options.listen;
+  grpc.max_message_bytes = options.max_message_bytes;
+  grpc.max_connection_streams = options.max_connection_streams;
+  grpc.max_connection_age = options.max_connection_age;
+  grpc.credentials = std::move(credentials);
+  if (!options.health_listen.empty()) grpc.health_listen = options.health_listen;
+  return grpc;
+}
+
 std::vector<KeptHead> KeptHeads(const StateSpec& spec) {
   std::vector<KeptHead> heads(spec.num_kept_lists());
   for (const PageList& list : spec.lists()) {
@@ -74,6 +86,7 @@ Server::Server(const Options& options, const ServedModel& served,
   context_.kept_heads = KeptHeads(served.model->state_spec());
   context_.stream_buffer_tokens = options.stream_buffer_tokens;
   context_.max_waiting_texts = static_cast<size_t>(options.max_waiting);
+  context_.log_requests = options.log_requests;
   context_.tokenizer = served.tokenizer;
   context_.engine = engine_.get();
   context_.text_queue = &text_queue_;
@@ -82,10 +95,14 @@ Server::Server(const Options& options, const ServedModel& served,
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const Options& options, const ServedModel& served,
-    std::function<void(const absl::Status&)> on_fatal) {
+    std::function<void(const absl::Status&)> on_fatal, Clock clock) {
+  auto security = Security::Load(options, std::move(clock));
+  if (!security.ok()) return security.status();
   std::unique_ptr<Server> server(new Server(options, served, std::move(on_fatal)));
-  auto grpc = GrpcServer::Start(
-      {options.listen, options.max_message_bytes, options.max_connection_age}, &server->service_);
+  server->context_.access = (*security)->access();
+  server->security_ = *std::move(security);
+  auto grpc = GrpcServer::Start(MakeGrpcOptions(options, server->security_->credentials()),
+                                &server->service_);
   if (!grpc.ok()) return grpc.status();
   server->grpc_ = *std::move(grpc);
   return server;

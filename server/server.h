@@ -14,17 +14,21 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "scheduler/engine.h"
 #include "server/generation_service.h"
 #include "server/grpc_server.h"
 #include "server/options.h"
+#include "server/security.h"
 #include "server/served_model.h"
 #include "server/service_context.h"
+#include "server/tenant.h"
 #include "server/work_queue.h"
 
 namespace winnow {
@@ -33,15 +37,17 @@ class Server {
  public:
   // Listens and serves from here on. `on_fatal` is called, on the engine's thread, when the device
   // is lost: by then every request is answered, and no other will be served. What `served` refers
-  // to must outlive this. UNAVAILABLE: an address is taken.
+  // to must outlive this. `clock` is the one of tenants' limits. UNAVAILABLE: an address is
+  // taken; other errors name a file of the security flags.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const Options& options, const ServedModel& served,
-      std::function<void(const absl::Status&)> on_fatal);
+      std::function<void(const absl::Status&)> on_fatal, Clock clock = absl::Now);
   ~Server();  // cancels what still runs
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   const std::vector<std::string>& addresses() const { return grpc_->addresses(); }
+  std::optional<std::string> health_address() const { return grpc_->health_address(); }
   EngineStats Stats() const { return engine_->Stats(); }
 
   void AnnounceShutdown();
@@ -56,6 +62,7 @@ class Server {
          std::function<void(const absl::Status&)> on_fatal);
 
   // Later ones use earlier ones.
+  std::unique_ptr<Security> security_;
   WorkQueue text_queue_;
   WorkQueue delivery_queue_;
   std::unique_ptr<Engine> engine_;

@@ -13,6 +13,7 @@
 #include "model/tokenizer/tokenizer.h"
 #include "proto/winnow/v1/generation.pb.h"
 #include "scheduler/engine.h"
+#include "server/access.h"
 #include "server/call_counter.h"
 #include "server/stream_facts.h"
 #include "server/validate.h"
@@ -27,6 +28,9 @@ struct ServiceContext {
   int64_t stream_buffer_tokens = 0;
   size_t max_waiting_texts = 0;  // in text_queue
 
+  bool log_requests = false;  // prompts go to the log
+
+  const Access* access = nullptr;        // null: everybody may do everything
   const Tokenizer* tokenizer = nullptr;  // null: the model has none
   Engine* engine = nullptr;
   WorkQueue* text_queue = nullptr;      // long computations: tokenization

@@ -21,6 +21,7 @@ libhwy-dev|vector code
 libicu-dev|tokenizer: Unicode normalization
 libpcre2-dev|tokenizer: regular expressions
 libspdlog-dev|logging
+libssl-dev|certificates and hashes, for TLS and tokens
 prometheus-cpp-dev|metrics
 EOF
   [[ $1 != test ]] || cat <<'EOF'
