@@ -307,6 +307,7 @@ void GenerateCall::Log(const absl::Status& status) const {
       absl::StrCat("request ", facts_.request_id, ": ", absl::StatusCodeToString(status.code()));
   // Messages hold what clients sent, though never their prompts: no line breaks from there.
   if (!status.ok()) absl::StrAppend(&line, ": ", absl::CEscape(status.message()));
+  if (lease_.tenant() != nullptr) absl::StrAppend(&line, "; tenant ", lease_.tenant()->name());
   absl::StrAppend(&line, "; ", facts_.num_prompt_tokens, " prompt tokens");
   if (builder_.has_value() && builder_->ended()) {
     const FinishInfo& finish = builder_->first_finish();

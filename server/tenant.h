@@ -81,6 +81,8 @@ class TenantLease {
   // Does nothing if there is nothing to give back (any more).
   void Close();
 
+  const Tenant* tenant() const { return tenant_.get(); }  // null: nobody's, or closed
+
  private:
   std::shared_ptr<Tenant> tenant_;
   int64_t prompt_tokens_ = 0;  // charged, as is the next

@@ -9,6 +9,8 @@
 #include "grpc/grpc.h"
 #include "grpc/grpc_security.h"
 #include "kernels/check.h"
+#include "server/listening.h"
+#include "server/numeric_addresses.h"
 
 namespace winnow {
 namespace {
@@ -28,9 +30,9 @@ grpc_ssl_certificate_config_reload_status Fetch(void* user_data,
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   }
   const grpc_ssl_pem_key_cert_pair pair = {pems->key.c_str(), pems->cert.c_str()};
-  const bool wants_client_certs = port->files->wants_client_certs();
-  *config = grpc_ssl_server_certificate_config_create(
-      wants_client_certs ? pems->client_ca.c_str() : nullptr, &pair, 1);
+  // gRPC wants some CA even where no client is asked for a certificate, and does not use it then.
+  const std::string& client_ca = port->files->wants_client_certs() ? pems->client_ca : pems->cert;
+  *config = grpc_ssl_server_certificate_config_create(client_ca.c_str(), &pair, 1);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 
@@ -44,7 +46,20 @@ class Credentials final : public grpc::ServerCredentials {
   }
 
  private:
+  // One socket per call of Add: gRPC 1.51 takes the connections of a socket one after the other,
+  // but two sockets that share a handshaker may use it while it is being renewed, and crash
+  // (grpc/grpc#36693). A name may stand for several.
   int AddPortToServer(const std::string& address, grpc_server* server) override {
+    int number = 0;
+    for (const std::string& numeric : NumericAddresses(address)) {
+      // Port 0 is the same free one for all.
+      const int bound = Add(number == 0 ? numeric : WithPort(numeric, number), server);
+      if (number == 0) number = bound;
+    }
+    return number;
+  }
+
+  int Add(const std::string& address, grpc_server* server) {
     auto port = std::make_unique<Port>();
     port->files = files_;
     grpc_server_credentials* credentials = grpc_ssl_server_credentials_create_with_options(

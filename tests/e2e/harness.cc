@@ -28,16 +28,32 @@ Outcome ToOutcome(const grpc::Status& status, const grpc::ClientContext& context
   for (const auto& [key, value] : context.GetServerTrailingMetadata()) {
     outcome.trailers[std::string(key.data(), key.size())] = std::string(value.data(), value.size());
   }
+  if (const auto peer = context.auth_context(); peer != nullptr) {
+    const auto certificates = peer->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+    if (!certificates.empty()) {
+      outcome.server_certificate.assign(certificates[0].data(), certificates[0].size());
+    }
+  }
   return outcome;
+}
+
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+void AddMetadata(const Metadata& metadata, grpc::ClientContext* context) {
+  for (const auto& [key, value] : metadata) context->AddMetadata(key, value);
+}
+
+void SetTimeout(absl::Duration timeout, grpc::ClientContext* context) {
+  if (timeout == absl::InfiniteDuration()) return;
+  context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }
 
 class GrpcCall final : public Call {
  public:
-  GrpcCall(v1::GenerationService::Stub* stub, const v1::GenerateRequest& request,
-           absl::Duration timeout) {
-    if (timeout != absl::InfiniteDuration()) {
-      context_.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-    }
+  GrpcCall(v1::GenerationService::Stub* stub, const Metadata& metadata,
+           const v1::GenerateRequest& request, absl::Duration timeout) {
+    AddMetadata(metadata, &context_);
+    SetTimeout(timeout, &context_);
     reader_ = stub->Generate(&context_, request);
   }
   ~GrpcCall() override {
@@ -132,7 +148,7 @@ Options TestOptions() {
   return options;
 }
 
-TestServer::TestServer(const Options& options, bool with_tokenizer) {
+TestServer::TestServer(const Options& options, bool with_tokenizer, Clock clock) {
   static const bool quiet = [] {
     spdlog::set_level(spdlog::level::warn);
     return true;
@@ -146,11 +162,13 @@ TestServer::TestServer(const Options& options, bool with_tokenizer) {
   const auto spec = StateSpec::Create(FakeModel::Config(), {.page_tokens = options.page_tokens});
   WINNOW_CHECK(spec.ok()) << spec.status();
   model_ = std::make_unique<FakeModel>(*spec);
-  auto server = Server::Start(options, ServeFake(model_.get(), tokenizer_.get(), options),
-                              [this](const absl::Status& status) {
-                                std::lock_guard<std::mutex> lock(mu_);
-                                fatal_ = status;
-                              });
+  auto server = Server::Start(
+      options, ServeFake(model_.get(), tokenizer_.get(), options),
+      [this](const absl::Status& status) {
+        std::lock_guard<std::mutex> lock(mu_);
+        fatal_ = status;
+      },
+      std::move(clock));
   WINNOW_CHECK(server.ok()) << server.status();
   server_ = *std::move(server);
 }
@@ -211,45 +229,63 @@ std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
 
 struct Client::Impl {
   std::unique_ptr<v1::GenerationService::Stub> stub;
+  Metadata metadata;
 };
 
 Client::Client(const std::string& address, const std::string& service_config_json)
+    : Client(address, Connection{.service_config_json = service_config_json}) {}
+
+Client::Client(const std::string& address, const Connection& connection)
     : impl_(std::make_unique<Impl>()) {
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   args.SetMaxReceiveMessageSize(-1);
-  if (!service_config_json.empty()) args.SetServiceConfigJSON(service_config_json);
-  impl_->stub = v1::GenerationService::NewStub(
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args));
+  if (!connection.service_config_json.empty()) {
+    args.SetServiceConfigJSON(connection.service_config_json);
+  }
+  const auto credentials = connection.credentials != nullptr ? connection.credentials
+                                                             : grpc::InsecureChannelCredentials();
+  impl_->stub =
+      v1::GenerationService::NewStub(grpc::CreateCustomChannel(address, credentials, args));
+  impl_->metadata = connection.metadata;
 }
 
 Client::~Client() = default;
 
 std::unique_ptr<Call> Client::Start(const v1::GenerateRequest& request, absl::Duration timeout) {
-  return std::make_unique<GrpcCall>(impl_->stub.get(), request, timeout);
+  return std::make_unique<GrpcCall>(impl_->stub.get(), impl_->metadata, request, timeout);
 }
 
 Outcome Client::Tokenize(const v1::TokenizeRequest& request, v1::TokenizeResponse* response) {
   grpc::ClientContext context;
+  AddMetadata(impl_->metadata, &context);
   return ToOutcome(impl_->stub->Tokenize(&context, request, response), context);
 }
 
 Outcome Client::Detokenize(const v1::DetokenizeRequest& request, v1::DetokenizeResponse* response) {
   grpc::ClientContext context;
+  AddMetadata(impl_->metadata, &context);
   return ToOutcome(impl_->stub->Detokenize(&context, request, response), context);
 }
 
 Outcome Client::GetModelInfo(const v1::GetModelInfoRequest& request,
                              v1::GetModelInfoResponse* response) {
   grpc::ClientContext context;
+  AddMetadata(impl_->metadata, &context);
   return ToOutcome(impl_->stub->GetModelInfo(&context, request, response), context);
 }
 
-v1::GetLoadResponse Client::GetLoad() {
+Outcome Client::GetLoad(v1::GetLoadResponse* response, absl::Duration timeout) {
   grpc::ClientContext context;
+  SetTimeout(timeout, &context);
+  AddMetadata(impl_->metadata, &context);
+  return ToOutcome(impl_->stub->GetLoad(&context, {}, response), context);
+}
+
+v1::GetLoadResponse Client::GetLoad() {
   v1::GetLoadResponse response;
-  const grpc::Status status = impl_->stub->GetLoad(&context, {}, &response);
-  EXPECT_TRUE(status.ok()) << status.error_message();
+  const Outcome outcome = GetLoad(&response);
+  EXPECT_EQ(outcome.code, absl::StatusCode::kOk) << outcome;
   return response;
 }
 

@@ -17,10 +17,12 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "model/tokenizer/tokenizer.h"
 #include "proto/google/rpc/status.pb.h"
@@ -28,7 +30,12 @@
 #include "server/options.h"
 #include "server/served_model.h"
 #include "server/server.h"
+#include "server/tenant.h"
 #include "tests/e2e/fake_model.h"
+
+namespace grpc {
+class ChannelCredentials;
+}
 
 namespace winnow {
 
@@ -40,7 +47,9 @@ ServedModel ServeFake(FakeModel* model, const Tokenizer* tokenizer, const Option
 
 class TestServer {
  public:
-  explicit TestServer(const Options& options = TestOptions(), bool with_tokenizer = true);
+  // `clock` is the one of tenants' limits.
+  explicit TestServer(const Options& options = TestOptions(), bool with_tokenizer = true,
+                      Clock clock = absl::Now);
   ~TestServer();
 
   const std::string& address() const { return server_->addresses()[0]; }
@@ -64,6 +73,7 @@ struct Outcome {
   std::string message;
   google::rpc::Status details;  // from grpc-status-details-bin
   std::map<std::string, std::string> trailers;
+  std::string server_certificate;              // PEM; empty without TLS
   std::vector<v1::GenerateResponse> messages;  // of Generate, all that were read
 
   // The detail of this type, empty if there is none (a failure of the test).
@@ -91,10 +101,18 @@ class Call {
   virtual Outcome Finish() = 0;
 };
 
+// How a client connects.
+struct Connection {
+  std::string service_config_json = {};
+  std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;  // null: plaintext
+  std::vector<std::pair<std::string, std::string>> metadata = {};   // sent with every call
+};
+
 class Client {
  public:
   // Each client has its own connection.
   explicit Client(const std::string& address, const std::string& service_config_json = "");
+  Client(const std::string& address, const Connection& connection);
   ~Client();
 
   std::unique_ptr<Call> Start(const v1::GenerateRequest& request,
@@ -106,6 +124,7 @@ class Client {
   Outcome Tokenize(const v1::TokenizeRequest& request, v1::TokenizeResponse* response);
   Outcome Detokenize(const v1::DetokenizeRequest& request, v1::DetokenizeResponse* response);
   Outcome GetModelInfo(const v1::GetModelInfoRequest& request, v1::GetModelInfoResponse* response);
+  Outcome GetLoad(v1::GetLoadResponse* response, absl::Duration timeout = absl::InfiniteDuration());
   // Fails the test if there is no answer.
   v1::GetLoadResponse GetLoad();
 
