@@ -211,7 +211,7 @@ bool Shows16CharactersOf(const std::string& token, const std::string& message) {
 TEST(AuthFileTest, RandomMutationsNeitherCrashNorLeakNorBreakTheRules) {
   Mutator mutator(1);
   int accepted = 0;
-  for (int i = 0; i < 30'000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     const std::string text = mutator.Mutate(ExampleFile());
     const auto tenants = ParseAuthFile(text);
     if (!tenants.ok()) {
@@ -231,7 +231,7 @@ TEST(AuthFileTest, RandomMutationsNeitherCrashNorLeakNorBreakTheRules) {
       for (const TokenHash& token : tenant.tokens) ASSERT_TRUE(tokens.insert(token).second);
     }
   }
-  EXPECT_GT(accepted, 300) << "the mutations are too wild";
+  EXPECT_GT(accepted, 100) << "the mutations are too wild";
 }
 
 }  // namespace

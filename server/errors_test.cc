@@ -1,6 +1,8 @@
 #include "server/errors.h"
 
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -99,6 +101,36 @@ TEST(ErrorsTest, NoTokenizerSaysWhatNeedsIt) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("a text prompt needs a tokenizer"));
   EXPECT_EQ(The<google::rpc::ErrorInfo>(Decoded(status)).reason(), "NO_TOKENIZER");
+}
+
+TEST(ErrorsTest, TokenProblemsSayWhich) {
+  const std::pair<absl::Status, std::string> cases[] = {{TokenMissing(), "TOKEN_MISSING"},
+                                                        {TokenMalformed(), "TOKEN_MALFORMED"},
+                                                        {TokenUnknown(), "TOKEN_UNKNOWN"}};
+  for (const auto& [status, reason] : cases) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnauthenticated);
+    EXPECT_EQ(The<google::rpc::ErrorInfo>(Decoded(status)).reason(), reason);
+  }
+}
+
+TEST(ErrorsTest, WhatATenantMayNotDoNamesItAndTheLimit) {
+  const auto rpc = The<google::rpc::ErrorInfo>(Decoded(RpcNotAllowed("t", "GetLoad")));
+  EXPECT_EQ(rpc.metadata().at("tenant"), "t");
+  EXPECT_EQ(rpc.metadata().at("rpc"), "GetLoad");
+  const absl::Status priority = PriorityTooHigh("t", 5, -1);
+  EXPECT_EQ(priority.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(The<google::rpc::ErrorInfo>(Decoded(priority)).metadata().at("max_priority"), "-1");
+}
+
+TEST(ErrorsTest, QuotaComesWithTheTimeInWholeMillisecondsAbove) {
+  const absl::Status status = OverQuota("t", 30, 600, absl::Microseconds(2'500'001));
+  const auto rpc = Decoded(status);
+  EXPECT_EQ(The<google::rpc::QuotaFailure>(rpc).violations(0).subject(), "tenant:t");
+  const auto delay = The<google::rpc::RetryInfo>(rpc).retry_delay();
+  EXPECT_EQ(delay.seconds(), 2);
+  EXPECT_EQ(delay.nanos(), 501'000'000);
+  EXPECT_EQ(RetryDelay(TooManyRequests("t", 3)), absl::Seconds(1));
+  EXPECT_EQ(RetryDelay(NeverInQuota("t", 700, 600)), std::nullopt);
 }
 
 }  // namespace

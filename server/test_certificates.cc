@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #include <atomic>
@@ -69,12 +70,20 @@ TestCa::TestCa(const std::string& name) : key_(NewKey()), cert_(NewCertificate(n
 }
 
 TestCertificate TestCa::Issue(const std::string& name) const {
-  const std::shared_ptr<EVP_PKEY> key = NewKey();
-  const std::shared_ptr<X509> cert = NewCertificate(name, key.get());
+  return IssueFor(name, NewKey().get());
+}
+
+TestCertificate TestCa::IssueWeak(const std::string& name) const {
+  const std::shared_ptr<EVP_PKEY> key(EVP_RSA_gen(512), EVP_PKEY_free);
+  return IssueFor(name, key.get());
+}
+
+TestCertificate TestCa::IssueFor(const std::string& name, EVP_PKEY* key) const {
+  const std::shared_ptr<X509> cert = NewCertificate(name, key);
   X509_set_issuer_name(cert.get(), X509_get_subject_name(cert_.get()));
   AddExtension(cert.get(), NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
   WINNOW_CHECK(X509_sign(cert.get(), key_.get(), EVP_sha256()) > 0);
-  return {CertPem(cert.get()), KeyPem(key.get())};
+  return {CertPem(cert.get()), KeyPem(key)};
 }
 
 std::string EncryptKey(const std::string& key_pem, const std::string& passphrase) {

@@ -24,8 +24,12 @@ class TestCa {
 
   const std::string& cert() const { return pem_; }
   TestCertificate Issue(const std::string& name) const;
+  // With a key so short that OpenSSL does not serve with it.
+  TestCertificate IssueWeak(const std::string& name) const;
 
  private:
+  TestCertificate IssueFor(const std::string& name, EVP_PKEY* key) const;
+
   std::shared_ptr<EVP_PKEY> key_;
   std::shared_ptr<X509> cert_;
   std::string pem_;

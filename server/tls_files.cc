@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include <utility>
@@ -25,6 +26,7 @@ struct Freer {
 };
 using Bio = std::unique_ptr<BIO, Freer<BIO_free_all>>;
 using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
+using Context = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
 
 Bio Reader(const std::string& text) {
@@ -65,6 +67,15 @@ absl::StatusOr<Key> ParseKey(const std::string& path, const std::string& pem) {
   return key;
 }
 
+// OpenSSL serves with keys from some length on only.
+absl::Status CheckServes(const std::string& path, X509* cert) {
+  const Context context(SSL_CTX_new(TLS_server_method()));
+  if (SSL_CTX_use_certificate(context.get(), cert) == 1) return absl::OkStatus();
+  const char* why = ERR_reason_error_string(ERR_peek_last_error());
+  return Wrong("OpenSSL does not serve with the certificate in ", path, ": ",
+               why == nullptr ? "no reason given" : why);
+}
+
 absl::Status Check(const TlsPaths& paths, const TlsPems& pems) {
   const auto cert = ParseCertificates(paths.cert, pems.cert);
   if (!cert.ok()) return cert.status();
@@ -73,6 +84,7 @@ absl::Status Check(const TlsPaths& paths, const TlsPems& pems) {
   if (X509_check_private_key(cert->get(), key->get()) != 1) {
     return Wrong("the key in ", paths.key, " does not belong to the certificate in ", paths.cert);
   }
+  if (absl::Status status = CheckServes(paths.cert, cert->get()); !status.ok()) return status;
   if (paths.client_ca.empty()) return absl::OkStatus();
   return ParseCertificates(paths.client_ca, pems.client_ca).status();
 }

@@ -43,8 +43,8 @@ struct TlsPems {
 
 class TlsFiles {
  public:
-  // The error names the file at fault: not readable, no PEM of the right kind, an encrypted key, or
-  // a key of another certificate.
+  // The error names the file at fault: not readable, no PEM of the right kind, an encrypted key, a
+  // key of another certificate, or one too short.
   static absl::StatusOr<std::unique_ptr<TlsFiles>> Load(TlsPaths paths);
 
   void Poll();

@@ -88,6 +88,12 @@ TEST_F(TlsFilesTest, ErrorsNameTheFile) {
   EXPECT_THAT(ErrorOfLoad(), HasSubstr("is not a regular file"));
 }
 
+TEST_F(TlsFilesTest, KeysThatAreTooShortAreRefused) {
+  Write(ca_.IssueWeak("weak"));
+  EXPECT_THAT(ErrorOfLoad(), HasSubstr("does not serve with the certificate in " + paths_.cert +
+                                       ": ee key too small"));
+}
+
 // A reader of a pipe would wait for a writer.
 TEST_F(TlsFilesTest, PipesAreRefused) {
   std::remove(paths_.key.c_str());

@@ -286,15 +286,6 @@ TEST_F(OneAtATimeTest, ACancelledCallCountsNoMore) {
   EXPECT_TRUE(WaitUntil([&] { return OneMoreIsServed(); }));
 }
 
-TEST_F(OneAtATimeTest, AClientThatIsGoneCountsNoMore) {
-  auto other = std::make_unique<Client>(server_->address(), Bearing(kToken));
-  EXPECT_TRUE(OneMoreIsRefused());
-  running_.reset();
-  client_ = std::move(other);  // the connection of the running call closes
-  server_->model().Release();
-  EXPECT_TRUE(WaitUntil([&] { return OneMoreIsServed(); }));
-}
-
 TEST_F(OneAtATimeTest, ACallThatFailsCountsNoMore) {
   server_->model().FailNextStep(absl::InternalError("broken"));
   server_->model().Release();

@@ -23,9 +23,8 @@ Options WithHealthPort(const std::string& address = "127.0.0.1:0") {
   return options;
 }
 
-std::shared_ptr<grpc::Channel> Connect(const TestServer& server) {
-  return grpc::CreateChannel(*const_cast<TestServer&>(server).server().health_address(),
-                             grpc::InsecureChannelCredentials());
+std::shared_ptr<grpc::Channel> Connect(TestServer& server) {
+  return grpc::CreateChannel(*server.server().health_address(), grpc::InsecureChannelCredentials());
 }
 
 HealthCheckRequest For(const std::string& service) {

@@ -52,6 +52,8 @@ TEST(LogPrivacyTest, NeitherPromptNorAnswerNorTokenByDefault) {
     tokenize.set_text(kSecret);
     v1::TokenizeResponse tokens;
     client.Tokenize(tokenize, &tokens);
+    server.model().FailNextStep(absl::InternalError("broken"));
+    client.Generate(TextRequest(kSecret, 8));
     std::unique_ptr<Call> cancelled = client.Start(TextRequest(kSecret, 1'000'000));
     v1::GenerateResponse message;
     cancelled->Read(&message);

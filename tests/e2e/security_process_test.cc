@@ -1,4 +1,6 @@
 // TLS, tokens and the health port with winnow-server and winnow-client as processes.
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -7,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/child_server.h"
 #include "client/exit_codes.h"
@@ -28,6 +32,7 @@ using ::testing::Not;
 constexpr char kServer[] = "server/winnow-server";
 constexpr char kClient[] = "client/winnow-client";
 constexpr char kToken[] = "token-of-one-0123456789";
+constexpr char kBearer[] = "Bearer token-of-one-0123456789";
 
 struct Ended {
   int exit_code = -1;
@@ -35,7 +40,7 @@ struct Ended {
 };
 
 Ended RunCommand(const std::string& command) {
-  std::FILE* pipe = popen((command + " 2>&1 </dev/null").c_str(), "r");
+  std::FILE* pipe = popen(absl::StrCat("exec 2>&1 </dev/null; ", command).c_str(), "r");
   Ended run;
   std::array<char, 4096> buffer;
   size_t n;
@@ -112,6 +117,26 @@ TEST_F(SecurityProcessTest, ClientRefusesFilesThatItCannotUse) {
   const Ended two = RunClient("127.0.0.1:1", Flag("token_file", "two_tokens"));
   EXPECT_EQ(two.exit_code, kExitUsage);
   EXPECT_THAT(two.output, AllOf(HasSubstr("must hold one token"), Not(HasSubstr(kToken))));
+}
+
+TEST_F(SecurityProcessTest, KilledClientCountsNoMore) {
+  WriteTestFile(Path("one.json"),
+                absl::StrCat(R"({"tenants": [{"name": "one", "max_concurrent_requests": 1,)",
+                             R"( "tokens": [")", kToken, "\"]}]}"));
+  const auto server = StartServer({Flag("auth_file", "one.json")});
+  const std::string token = Flag("token_file", "token");
+  const Ended spawned = RunCommand(absl::StrCat(
+      kClient, " --server=", server->address(), " ", token,
+      " --max_tokens=1000000000 --ignore_eos --quiet a >", Path("answer"), " 2>&1 & echo $!"));
+  int pid = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(absl::StripAsciiWhitespace(spawned.output), &pid));
+  Client observer(server->address(), Connection{.metadata = {{"authorization", kBearer}}});
+  EXPECT_TRUE(WaitUntil([&] { return observer.GetLoad().running() == 1; }));
+  const Ended refused = RunClient(server->address(), token);
+  EXPECT_EQ(refused.exit_code, kExitTryLater);
+  EXPECT_THAT(refused.output, HasSubstr("tenant one has as many requests running as it may: 1"));
+  kill(pid, SIGKILL);
+  EXPECT_TRUE(WaitUntil([&] { return RunClient(server->address(), token).exit_code == kExitOk; }));
 }
 
 TEST_F(SecurityProcessTest, ServerPrintsItsHealthAddress) {
