@@ -1,5 +1,7 @@
 #include "client/answer_printer.h"
 
+#include <utility>
+
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "google/protobuf/util/json_util.h"
@@ -72,9 +74,14 @@ nlohmann::json FinishToJson(const v1::Finish& finish) {
 
 }  // namespace
 
-AnswerPrinter::AnswerPrinter(OutputForm form, bool quiet, absl::Time start, std::ostream* out,
+AnswerPrinter::AnswerPrinter(const ClientOptions& options, absl::Time start, std::ostream* out,
                              std::ostream* diagnostics)
-    : form_(form), quiet_(quiet), start_(start), out_(out), diagnostics_(diagnostics) {}
+    : form_(options.form),
+      quiet_(options.quiet),
+      several_(options.request.sampling().n() > 1),
+      start_(start),
+      out_(out),
+      diagnostics_(diagnostics) {}
 
 void AnswerPrinter::Add(const v1::GenerateResponse& message, absl::Time now) {
   if (message.delta().num_tokens() > 0) {
@@ -82,30 +89,88 @@ void AnswerPrinter::Add(const v1::GenerateResponse& message, absl::Time now) {
     last_token_ = now;
     num_tokens_ += message.delta().num_tokens();
   }
-  if (form_ == OutputForm::kJsonStream) {
-    *out_ << ToJson(message).dump() << std::endl;
+  if (form_ == OutputForm::kJsonStream) return PrintLine(message);
+  Collect(message);
+  if (form_ != OutputForm::kText) return;
+  if (several_) {
+    PrintFinishedChoices();
   } else {
-    Collect(message);
-    if (form_ == OutputForm::kText) AddText(message.delta());
+    AddText(message.delta());
   }
 }
 
+void AnswerPrinter::PrintLine(const v1::GenerateResponse& message) {
+  nlohmann::json json = ToJson(message);
+  // Which proto3's JSON leaves out when it is 0.
+  if (message.has_delta() || message.has_finish()) json["choice"] = message.choice();
+  *out_ << json.dump() << std::endl;
+}
+
 void AnswerPrinter::Collect(const v1::GenerateResponse& message) {
-  if (message.has_prompt()) prompt_ = message.prompt();
-  if (message.has_finish()) finish_ = message.finish();
   const auto append = [](const auto& from, auto* to) {
     to->insert(to->end(), from.begin(), from.end());
   };
-  append(message.delta().token_ids(), &token_ids_);
-  append(message.delta().logprobs(), &logprobs_);
+  if (message.has_prompt()) prompt_ = message.prompt();
   append(message.prompt_logprobs().logprobs(), &prompt_logprobs_);
-  if (form_ == OutputForm::kJson) text_ += message.delta().text();
+  if (!message.has_delta() && !message.has_finish()) return;
+  Choice& choice = choices_[message.choice()];
+  if (message.has_finish()) choice.finish = message.finish();
+  append(message.delta().token_ids(), &choice.token_ids);
+  append(message.delta().logprobs(), &choice.logprobs);
+  if (several_ || form_ == OutputForm::kJson) choice.text += message.delta().text();
 }
 
 void AnswerPrinter::AddText(const v1::Delta& delta) {
   if (delta.text().empty()) return;
-  *out_ << delta.text() << std::flush;
-  line_open_ = delta.text().back() != '\n';
+  PrintText(delta.text());
+  out_->flush();
+}
+
+void AnswerPrinter::PrintText(const std::string& text) {
+  *out_ << text;
+  if (!text.empty()) line_open_ = text.back() != '\n';
+}
+
+void AnswerPrinter::PrintFinishedChoices() {
+  auto choice = choices_.find(next_choice_);
+  while (choice != choices_.end() && choice->second.finished()) {
+    PrintChoice(choice->first, choice->second);
+    choices_.erase(choice);
+    choice = choices_.find(++next_choice_);
+  }
+}
+
+void AnswerPrinter::PrintChoice(uint32_t index, const Choice& choice) {
+  PrintPromptLogprobs();
+  *out_ << "--- choice " << index;
+  if (choice.finished()) {
+    *out_ << " (seed " << choice.finish.seed() << ", " << ReasonName(choice.finish.reason())
+          << ") ---\n";
+  } else {
+    *out_ << " (unfinished) ---\n";
+  }
+  PrintText(choice.text);
+  PrintReport(choice);
+  out_->flush();
+}
+
+void AnswerPrinter::PrintReport(const Choice& choice) {
+  if (line_open_) *out_ << "\n";
+  line_open_ = false;
+  if (!choice.token_ids.empty()) {
+    *out_ << "token ids: " << absl::StrJoin(choice.token_ids, " ") << "\n";
+  }
+  PrintPromptLogprobs();
+  PrintLogprobs("logprobs", choice.logprobs, out_);
+  for (const v1::LayerKept& kept : choice.finish.kept()) {
+    *out_ << "layer " << kept.layer()
+          << " kept per head: " << absl::StrJoin(kept.kept_tokens(), " ") << "\n";
+  }
+}
+
+void AnswerPrinter::PrintPromptLogprobs() {
+  PrintLogprobs("prompt logprobs", prompt_logprobs_, out_);
+  prompt_logprobs_.clear();
 }
 
 void AnswerPrinter::End(const RpcError& status, absl::Time now) {
@@ -118,13 +183,12 @@ void AnswerPrinter::End(const RpcError& status, absl::Time now) {
 }
 
 void AnswerPrinter::EndText(const RpcError& status) {
-  if (line_open_) *out_ << "\n";
-  if (!token_ids_.empty()) *out_ << "token ids: " << absl::StrJoin(token_ids_, " ") << "\n";
-  PrintLogprobs("prompt logprobs", prompt_logprobs_, out_);
-  PrintLogprobs("logprobs", logprobs_, out_);
-  for (const v1::LayerKept& kept : finish_.kept()) {
-    *out_ << "layer " << kept.layer()
-          << " kept per head: " << absl::StrJoin(kept.kept_tokens(), " ") << "\n";
+  if (several_) {
+    // What a call that failed has left.
+    for (const auto& [index, choice] : choices_) PrintChoice(index, choice);
+    PrintPromptLogprobs();
+  } else {
+    PrintReport(choices_[0]);
   }
   out_->flush();
   if (status.code != absl::StatusCode::kOk) {
@@ -133,23 +197,38 @@ void AnswerPrinter::EndText(const RpcError& status) {
 }
 
 void AnswerPrinter::EndJson(const RpcError& status, absl::Time now) {
-  nlohmann::json json = {{"text", text_}, {"total_seconds", absl::ToDoubleSeconds(now - start_)}};
+  nlohmann::json json = {{"total_seconds", absl::ToDoubleSeconds(now - start_)}};
+  if (several_) {
+    json["choices"] = nlohmann::json::array();
+    for (const auto& [index, choice] : choices_) {
+      nlohmann::json entry = {{"choice", index}};
+      if (choice.finished()) entry["seed"] = choice.finish.seed();
+      AddToJson(choice, &entry);
+      json["choices"].push_back(std::move(entry));
+    }
+  } else {
+    AddToJson(choices_[0], &json);
+  }
   if (!prompt_.request_id().empty()) {
     json["request_id"] = prompt_.request_id();
     json["model"] = prompt_.model();
     json["num_prompt_tokens"] = prompt_.num_prompt_tokens();
     json["seed"] = prompt_.seed();
   }
-  if (!token_ids_.empty()) json["token_ids"] = token_ids_;
-  if (!logprobs_.empty()) json["logprobs"] = LogprobsToJson(logprobs_);
   if (!prompt_logprobs_.empty()) json["prompt_logprobs"] = LogprobsToJson(prompt_logprobs_);
-  if (finish_.reason() != v1::FINISH_REASON_UNSPECIFIED) json["finish"] = FinishToJson(finish_);
   if (num_tokens_ > 0) {
     json["time_to_first_token_seconds"] = absl::ToDoubleSeconds(first_token_ - start_);
     json["tokens_per_second"] = TokensPerSecond();
   }
   if (status.code != absl::StatusCode::kOk) json["error"] = ErrorToJson(status);
   *out_ << json.dump(1) << std::endl;
+}
+
+void AnswerPrinter::AddToJson(const Choice& choice, nlohmann::json* json) {
+  (*json)["text"] = choice.text;
+  if (!choice.token_ids.empty()) (*json)["token_ids"] = choice.token_ids;
+  if (!choice.logprobs.empty()) (*json)["logprobs"] = LogprobsToJson(choice.logprobs);
+  if (choice.finished()) (*json)["finish"] = FinishToJson(choice.finish);
 }
 
 double AnswerPrinter::TokensPerSecond() const {

@@ -10,9 +10,9 @@
 
 namespace winnow {
 
-enum class ClientAction { kGenerate, kModelInfo, kLoad };
+enum class ClientAction { kGenerate, kModelInfo, kLoad, kTokenize, kDetokenize };
 enum class OutputForm {
-  kText,        // the text as it comes
+  kText,        // the text as it comes; of several choices, each when it is whole
   kJson,        // one object at the end
   kJsonStream,  // one line per message
 };
@@ -33,8 +33,10 @@ struct ClientOptions {
   OutputForm form = OutputForm::kText;
   bool quiet = false;
   std::optional<absl::Duration> timeout;
-  // Complete but for a prompt that is still to be read.
+  // Complete but for a prompt that is still to be read. Its prompt is also what kTokenize (text)
+  // and kDetokenize (token ids) are about.
   v1::GenerateRequest request;
+  bool skip_special_tokens = false;        // of kTokenize
   std::optional<std::string> prompt_file;  // "-": standard input
 };
 

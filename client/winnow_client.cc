@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "client/answer_printer.h"
 #include "client/client_options.h"
@@ -74,7 +75,7 @@ absl::StatusOr<std::string> ReadPrompt(const std::string& path) {
 
 int Generate(const ClientOptions& options, Stub& stub, grpc::ClientContext& context) {
   const absl::Time start = absl::Now();
-  AnswerPrinter printer(options.form, options.quiet, start, &std::cout, &std::cerr);
+  AnswerPrinter printer(options, start, &std::cout, &std::cerr);
   auto reader = stub.Generate(&context, options.request);
   v1::GenerateResponse message;
   while (reader->Read(&message)) {
@@ -107,6 +108,31 @@ int WrongUsage(const absl::Status& status) {
   return kExitUsage;
 }
 
+// The ids with commas between, as --prompt_ids takes them.
+int Tokenize(const ClientOptions& options, Stub& stub, grpc::ClientContext& context) {
+  v1::TokenizeRequest request;
+  request.set_model(options.request.model());
+  request.set_text(options.request.text());
+  request.set_skip_special_tokens(options.skip_special_tokens);
+  v1::TokenizeResponse response;
+  const grpc::Status status = stub.Tokenize(&context, request, &response);
+  if (!status.ok() || options.form == OutputForm::kJson) return Print(status, response);
+  std::cout << absl::StrJoin(response.ids(), ",") << std::endl;
+  return kExitOk;
+}
+
+int Detokenize(const ClientOptions& options, Stub& stub, grpc::ClientContext& context) {
+  v1::DetokenizeRequest request;
+  request.set_model(options.request.model());
+  *request.mutable_ids() = options.request.token_ids().ids();
+  request.set_include_special_tokens(options.request.output().include_special_tokens());
+  v1::DetokenizeResponse response;
+  const grpc::Status status = stub.Detokenize(&context, request, &response);
+  if (!status.ok() || options.form == OutputForm::kJson) return Print(status, response);
+  std::cout << response.text() << std::endl;
+  return kExitOk;
+}
+
 int Run(ClientOptions options) {
   signal(SIGPIPE, SIG_IGN);
   if (options.prompt_file.has_value()) {
@@ -128,12 +154,18 @@ int Run(ClientOptions options) {
       return Generate(options, *stub, *context);
     case ClientAction::kModelInfo: {
       v1::GetModelInfoResponse info;
-      return Print(stub->GetModelInfo(context, {}, &info), info);
+      v1::GetModelInfoRequest request;
+      request.set_model(options.request.model());
+      return Print(stub->GetModelInfo(context, request, &info), info);
     }
     case ClientAction::kLoad: {
       v1::GetLoadResponse load;
       return Print(stub->GetLoad(context, {}, &load), load);
     }
+    case ClientAction::kTokenize:
+      return Tokenize(options, *stub, *context);
+    case ClientAction::kDetokenize:
+      return Detokenize(options, *stub, *context);
   }
   return kExitOther;
 }
