@@ -16,6 +16,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/child_server.h"
 #include "client/exit_codes.h"
 #include "gmock/gmock.h"
@@ -230,6 +231,65 @@ TEST(ClientProcessTest, PrintsTextJsonInfoAndLoad) {
                                               kClient, " --server=", address,
                                               " --temperature=0 --max_tokens=7 --quiet 2>&1"));
   EXPECT_EQ(piped.output, text.output);
+}
+
+TEST(ClientProcessTest, ShowsSeveralChoicesAsAskedForAlone) {
+  const auto server = StartServer({"--shutdown_delay=0"});
+  const std::string& address = server->address();
+  const std::string ask = "--temperature=1 --max_tokens=9 --quiet --min_tokens=2 --min_p=0.01 ";
+  const std::string prompt = " 'The code of the nimble cloud'";
+  const auto json =
+      nlohmann::json::parse(RunClient(address, ask + "--n=3 --seed=5 --json" + prompt).output);
+  ASSERT_EQ(json["choices"].size(), 3u);
+  std::string whole;
+  for (const auto& choice : json["choices"]) {
+    const std::string seed = absl::StrCat(choice["seed"].get<uint64_t>());
+    const Ended alone = RunClient(address, absl::StrCat(ask, "--seed=", seed, prompt));
+    EXPECT_EQ(alone.output, choice["text"].get<std::string>() + "\n");
+    absl::StrAppend(&whole, "--- choice ", choice["choice"].get<int>(), " (seed ", seed, ", ",
+                    choice["finish"]["reason"].get<std::string>(), ") ---\n", alone.output);
+  }
+  EXPECT_EQ(RunClient(address, ask + "--n=3 --seed=5" + prompt).output, whole);
+}
+
+TEST(ClientProcessTest, StopsAtTextAndBiasesTokens) {
+  const auto server = StartServer({"--shutdown_delay=0"});
+  const std::string& address = server->address();
+  const std::string ask = "--temperature=0 --max_tokens=7 --quiet --json --token_ids --ignore_eos ";
+  const std::string prompt = " 'The code of the nimble cloud'";
+  const auto greedy = nlohmann::json::parse(RunClient(address, ask + prompt).output);
+  const std::string text = greedy["text"];
+  const std::string stop = text.substr(1, 2);
+  const auto stopped =
+      nlohmann::json::parse(RunClient(address, ask + "--stop '" + stop + "'" + prompt).output);
+  EXPECT_EQ(stopped["finish"]["stop_text"], stop);
+  EXPECT_EQ(stopped["text"], text.substr(0, text.find(stop)));
+
+  const uint32_t first = greedy["token_ids"][0];
+  const auto biased = nlohmann::json::parse(
+      RunClient(address, absl::StrCat(ask, "--logit_bias=", first, ":-1000", prompt)).output);
+  EXPECT_NE(biased["token_ids"][0], first);
+
+  const Ended refused = RunClient(address, "--n=100 hello");
+  EXPECT_EQ(refused.exit_code, kExitRefused);
+  EXPECT_THAT(refused.output, HasSubstr("sampling.n is 100; it must be from 1 to "));
+}
+
+TEST(ClientProcessTest, TokenizesAndDetokenizes) {
+  const auto server = StartServer({"--shutdown_delay=0"});
+  const std::string& address = server->address();
+  const std::string text = "The code of the nimble cloud";
+  Ended ids = RunClient(address, absl::StrCat("--tokenize '", text, "'"));
+  ASSERT_EQ(ids.exit_code, kExitOk) << ids.output;
+  ASSERT_EQ(ids.output.back(), '\n');
+  ids.output.pop_back();
+  const std::string detokenize = absl::StrCat("--detokenize --prompt_ids=", ids.output);
+  EXPECT_EQ(RunClient(address, detokenize).output, text + "\n");
+  EXPECT_EQ(nlohmann::json::parse(RunClient(address, detokenize + " --json").output)["text"], text);
+  const auto json = nlohmann::json::parse(
+      RunClient(address, absl::StrCat("--tokenize --json '", text, "'")).output);
+  EXPECT_EQ(absl::StrJoin(json["ids"].get<std::vector<uint32_t>>(), ","), ids.output);
+  EXPECT_EQ(RunClient(address, "--detokenize --prompt_ids=4000000000").exit_code, kExitRefused);
 }
 
 TEST(ServerProcessTest, ThreadsDoNotGrowWithStreams) {
