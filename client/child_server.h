@@ -35,11 +35,12 @@ class ChildServer {
   void Signal(int signal);
   // Waits for the child to end; returns its exit code, or 128 + signal.
   int WaitForExit();
+  // The end of its log.
+  std::string LogTail() const;
 
  private:
   ChildServer() = default;
   absl::Status AwaitAddress(int output, absl::Duration timeout);
-  std::string LogTail() const;
 
   pid_t pid_ = -1;
   bool ended_ = false;

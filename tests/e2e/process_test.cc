@@ -14,7 +14,6 @@
 #include <thread>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/child_server.h"
@@ -26,6 +25,7 @@
 #include "nlohmann/json.hpp"
 #include "proto/grpc/health/v1/health.grpc.pb.h"
 #include "tests/e2e/harness.h"
+#include "tests/e2e/process_stats.h"
 
 extern char** environ;
 
@@ -86,25 +86,6 @@ int WaitForExit(pid_t pid) {
   int status = 0;
   WINNOW_CHECK(waitpid(pid, &status, 0) == pid);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-// gRPC's timer threads stand apart: it starts one whenever a timer fires while no other of them
-// waits for the next, so their number follows what fires at once, not the streams.
-struct NumThreads {
-  int grpc_timers = 0;
-  int others = 0;
-};
-
-NumThreads CountThreads(pid_t pid) {
-  NumThreads num;
-  const std::string tasks = absl::StrCat("/proc/", pid, "/task");
-  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
-    std::string name;
-    std::ifstream comm(task.path() / "comm");
-    if (!std::getline(comm, name)) continue;  // has ended
-    ++(absl::StartsWith(name, "grpc_global_tim") ? num.grpc_timers : num.others);
-  }
-  return num;
 }
 
 TEST(SignalTest, TakesCallsForTheDelayThenRefusesThenFinishesWhatRuns) {
