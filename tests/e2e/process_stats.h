@@ -8,11 +8,12 @@
 
 namespace winnow {
 
-// Whether the memory of a process built like this one is its own, not mostly a sanitizer's.
+// This test and the programs built with it are many times slower, and their memory is mostly the
+// sanitizer's.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kMemoryIsOwn = false;
+inline constexpr bool kSanitized = true;
 #else
-inline constexpr bool kMemoryIsOwn = true;
+inline constexpr bool kSanitized = false;
 #endif
 
 // gRPC's timer threads stand apart: it starts one whenever a timer fires while no other of them

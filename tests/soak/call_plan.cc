@@ -1,6 +1,7 @@
 #include "tests/soak/call_plan.h"
 
 #include "kernels/check.h"
+#include "tests/e2e/process_stats.h"
 #include "tests/soak/random.h"
 #include "tests/soak/random_request.h"
 
@@ -39,7 +40,7 @@ void StopReadingForLong(Random& random, CallPlan* plan) {
   plan->request.mutable_stop()->set_max_tokens(kLongAnswerTokens);
   plan->request.mutable_output()->set_logprobs(20);
   plan->after_messages = 1;
-  plan->delay = absl::Milliseconds(random.Int(4'000, 20'000));
+  plan->delay = absl::Milliseconds(random.Int(4'000, 20'000)) * (kSanitized ? 4 : 1);
 }
 
 void DrawDetails(Random& random, CallPlan* plan) {

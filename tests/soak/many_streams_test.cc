@@ -92,9 +92,7 @@ class ManyStreamsTest : public ::testing::Test {
     EXPECT_LE(many.threads.others, few.threads.others);
     const int cores = static_cast<int>(std::thread::hardware_concurrency());
     EXPECT_LE(many.threads.grpc_timers, cores + 1) << "one waits, the others each run a timer";
-    if (kMemoryIsOwn) {
-      EXPECT_LT(per_stream, kMaxBytesPerStream);
-    }
+    EXPECT_LT(per_stream, kMaxBytesPerStream);
   }
 
   void CancelAll() {
