@@ -1,5 +1,5 @@
 // Backend: every op that a model's forward pass consists of, behind one virtual interface, and the
-// memory that the ops work on. kernels/cpu/ implements it; CUDA follows behind the same interface.
+// memory that the ops work on. kernels/cpu/ and kernels/cuda/ implement it.
 //
 // A backend owns its execution resources (threads, or a stream): there are no globals. Ops are
 // issued in order by one thread and may run asynchronously; Synchronize() waits for all of them and
@@ -12,15 +12,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/dtype.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/dense.h"
 #include "kernels/ops/gated_delta.h"
 #include "kernels/ops/sample.h"
+#include "kernels/ops/state.h"
 
 namespace winnow {
 
@@ -50,12 +53,49 @@ class DeviceBuffer {
   int64_t size_bytes_ = 0;
 };
 
+// The largest arguments that a model gives to the ops that need memory of their own; 0 for what it
+// does not have.
+struct OpLimits {
+  int64_t max_tokens = 0;
+  int64_t max_sequences = 0;
+  int64_t max_logits_rows = 0;  // of one Sample
+  int64_t vocab_size = 0;
+  // Attention.
+  int64_t num_query_heads = 0;
+  int64_t num_kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t router_outputs = 0;  // sum of the convolutions' `out`, of one head
+  // Gated delta rule.
+  int64_t num_key_heads = 0;
+  int64_t num_value_heads = 0;
+  int64_t key_dim = 0;
+  int64_t value_dim = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
   virtual std::string_view name() const = 0;         // "cpu", "cuda"
   virtual std::string_view description() const = 0;  // e.g. "2 threads, AVX-512"
+
+  // The type of activations, keys and values, but for those that an op asks in float32.
+  virtual DType activation_dtype() const = 0;
+
+  // Where weights lie. In place: ops read them in host memory, as the checkpoint's file has them.
+  // Otherwise they are copied to this backend's memory, matrices as matrix_dtype().
+  virtual bool reads_weights_in_place() const = 0;
+  virtual DType matrix_dtype(DType stored) const = 0;
+  // Upload of `count` floats that are `from` in host memory and become `to`.
+  virtual absl::Status UploadFloats(std::byte* device, DType to, const void* host, DType from,
+                                    int64_t count) = 0;
+
+  // Bytes that may still be allocated; none: whatever the system gives.
+  virtual std::optional<int64_t> available_bytes() const = 0;
+  // Memory of the ops themselves, for arguments up to these limits: how much it is, and taking it.
+  // REQUIRES: Reserve comes before the ops, once.
+  virtual int64_t ReservedBytes(const OpLimits& limits) const = 0;
+  virtual absl::Status Reserve(const OpLimits& limits) = 0;
 
   // Zeroed memory, aligned to 256 bytes. RESOURCE_EXHAUSTED naming the size when there is not
   // enough.
@@ -88,6 +128,9 @@ class Backend {
   virtual absl::Status WriteKv(const WriteKvArgs& args) = 0;
 
   virtual absl::Status Sample(const SampleArgs& args) = 0;
+
+  virtual absl::Status EditTables(const EditTablesArgs& args) = 0;
+  virtual absl::Status GatherCounts(const GatherCountsArgs& args) = 0;
 
  private:
   friend class DeviceBuffer;

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "kernels/check.h"
+#include "model/step_tables.h"
 
 namespace winnow {
 namespace {
@@ -11,7 +12,8 @@ namespace {
 constexpr int64_t kAlignment = 256;
 
 // Bytes of the largest sublayer's scratch.
-int64_t ScratchBytes(const ModelConfig& config, int64_t max_tokens, int64_t max_sequences) {
+int64_t ScratchBytes(const ModelConfig& config, const ActivationLimits& limits, DType dtype) {
+  const int64_t max_tokens = limits.max_tokens;
   int64_t most = 0;
   const auto measure = [&](auto carve) {
     Arena arena;
@@ -21,15 +23,27 @@ int64_t ScratchBytes(const ModelConfig& config, int64_t max_tokens, int64_t max_
   for (const LayerConfig& layer : config.layers) {
     measure([&](Arena& arena) {
       if (const auto* gated_delta = std::get_if<GatedDeltaConfig>(&layer.mixer)) {
-        GatedDeltaScratch(arena, *gated_delta, max_tokens);
+        GatedDeltaScratch(arena, *gated_delta, max_tokens, dtype);
       } else {
-        AttentionScratch(arena, std::get<AttentionConfig>(layer.mixer), max_tokens, max_sequences);
+        AttentionScratch(arena, std::get<AttentionConfig>(layer.mixer), max_tokens,
+                         limits.max_sequences, dtype);
       }
     });
   }
-  measure([&](Arena& arena) { MlpScratch(arena, config.intermediate_size, max_tokens); });
-  measure([&](Arena& arena) { LogitsScratch(arena, config.hidden_size, config.vocab_size); });
+  measure([&](Arena& arena) { MlpScratch(arena, config.intermediate_size, max_tokens, dtype); });
+  measure([&](Arena& arena) {
+    LogitsScratch(arena, config.hidden_size, config.vocab_size, limits.logits_block_rows, dtype);
+  });
   return most;
+}
+
+int64_t NumKeptLists(const ModelConfig& config) {
+  int64_t lists = 0;
+  for (const LayerConfig& layer : config.layers) {
+    const auto* attention = std::get_if<AttentionConfig>(&layer.mixer);
+    if (attention != nullptr && attention->eviction.has_value()) lists += attention->num_kv_heads;
+  }
+  return lists;
 }
 
 }  // namespace
@@ -43,24 +57,26 @@ TensorView Arena::Take(DType dtype, std::initializer_list<int64_t> shape) {
   return view;
 }
 
-GatedDeltaScratch::GatedDeltaScratch(Arena& arena, const GatedDeltaConfig& c, int64_t t) {
-  q_in = arena.Take(DType::kF32, {t, c.num_heads, c.head_dim});
-  k_in = arena.Take(DType::kF32, {t, c.num_heads, c.head_dim});
-  v_in = arena.Take(DType::kF32, {t, c.num_v_heads, c.value_dim});
-  q = c.use_short_conv ? arena.Take(DType::kF32, {t, c.num_heads, c.head_dim}) : q_in;
-  k = c.use_short_conv ? arena.Take(DType::kF32, {t, c.num_heads, c.head_dim}) : k_in;
-  v = c.use_short_conv ? arena.Take(DType::kF32, {t, c.num_v_heads, c.value_dim}) : v_in;
+GatedDeltaScratch::GatedDeltaScratch(Arena& arena, const GatedDeltaConfig& c, int64_t t,
+                                     DType dtype) {
+  q_in = arena.Take(dtype, {t, c.num_heads, c.head_dim});
+  k_in = arena.Take(dtype, {t, c.num_heads, c.head_dim});
+  v_in = arena.Take(dtype, {t, c.num_v_heads, c.value_dim});
+  q = c.use_short_conv ? arena.Take(dtype, {t, c.num_heads, c.head_dim}) : q_in;
+  k = c.use_short_conv ? arena.Take(dtype, {t, c.num_heads, c.head_dim}) : k_in;
+  v = c.use_short_conv ? arena.Take(dtype, {t, c.num_v_heads, c.value_dim}) : v_in;
   a = arena.Take(DType::kF32, {t, c.num_v_heads});
   b = arena.Take(DType::kF32, {t, c.num_v_heads});
-  if (c.use_gate) gate = arena.Take(DType::kF32, {t, c.num_v_heads, c.value_dim});
-  out = arena.Take(DType::kF32, {t, c.num_v_heads, c.value_dim});
+  if (c.use_gate) gate = arena.Take(dtype, {t, c.num_v_heads, c.value_dim});
+  out = arena.Take(dtype, {t, c.num_v_heads, c.value_dim});
 }
 
-AttentionScratch::AttentionScratch(Arena& arena, const AttentionConfig& c, int64_t t, int64_t b) {
-  q = arena.Take(DType::kF32, {t, c.num_heads, c.head_dim});
-  k = arena.Take(DType::kF32, {t, c.num_kv_heads, c.head_dim});
-  v = arena.Take(DType::kF32, {t, c.num_kv_heads, c.head_dim});
-  out = arena.Take(DType::kF32, {t, c.num_heads, c.head_dim});
+AttentionScratch::AttentionScratch(Arena& arena, const AttentionConfig& c, int64_t t, int64_t b,
+                                   DType dtype) {
+  q = arena.Take(dtype, {t, c.num_heads, c.head_dim});
+  k = arena.Take(dtype, {t, c.num_kv_heads, c.head_dim});
+  v = arena.Take(dtype, {t, c.num_kv_heads, c.head_dim});
+  out = arena.Take(dtype, {t, c.num_heads, c.head_dim});
   if (!c.eviction.has_value()) return;
   scores = arena.Take(DType::kF32, {t, c.num_kv_heads});
   const int64_t buffer = c.eviction->buffer_size;
@@ -74,45 +90,54 @@ AttentionScratch::AttentionScratch(Arena& arena, const AttentionConfig& c, int64
   plan.source = take_i64({b, c.num_kv_heads, buffer});
 }
 
-MlpScratch::MlpScratch(Arena& arena, int64_t intermediate_size, int64_t t) {
-  gate = arena.Take(DType::kF32, {t, intermediate_size});
-  up = arena.Take(DType::kF32, {t, intermediate_size});
+MlpScratch::MlpScratch(Arena& arena, int64_t intermediate_size, int64_t t, DType dtype) {
+  gate = arena.Take(dtype, {t, intermediate_size});
+  up = arena.Take(dtype, {t, intermediate_size});
 }
 
-LogitsScratch::LogitsScratch(Arena& arena, int64_t hidden_size, int64_t vocab_size) {
-  hidden = arena.Take(DType::kF32, {kLogitsBlockRows, hidden_size});
-  logits = arena.Take(DType::kF32, {kLogitsBlockRows, vocab_size});
-  rows = arena.Take(DType::kI32, {kLogitsBlockRows});
+LogitsScratch::LogitsScratch(Arena& arena, int64_t hidden_size, int64_t vocab_size,
+                             int64_t num_rows, DType dtype) {
+  hidden = arena.Take(dtype, {num_rows, hidden_size});
+  logits = arena.Take(DType::kF32, {num_rows, vocab_size});
 }
 
-void Activations::CarveNamed(Arena& arena, const ModelConfig& config, int64_t max_tokens,
-                             int64_t max_sequences) {
-  tokens = arena.Take(DType::kI32, {max_tokens});
-  positions = arena.Take(DType::kI64, {max_tokens});
-  row_offsets = arena.Take(DType::kI32, {max_sequences + 1});
-  slots = arena.Take(DType::kI32, {max_sequences});
-  residual = arena.Take(DType::kF32, {max_tokens, config.hidden_size});
-  normed = arena.Take(DType::kF32, {max_tokens, config.hidden_size});
-  delta = arena.Take(DType::kF32, {max_tokens, config.hidden_size});
+void Activations::CarveNamed(Arena& arena, const ModelConfig& config,
+                             const ActivationLimits& limits, DType dtype) {
+  const int64_t t = limits.max_tokens, b = limits.max_sequences, r = limits.logits_block_rows;
+  tables = arena.Take(DType::kI32, {StepTables::MaxBytes(t, b, r) / 4});
+  logits_rows = arena.Take(DType::kI32, {r});
+  const int64_t kept_lists = NumKeptLists(config);
+  if (kept_lists > 0) kept_counts = arena.Take(DType::kI32, {b, kept_lists});
+  residual = arena.Take(DType::kF32, {t, config.hidden_size});
+  normed = arena.Take(dtype, {t, config.hidden_size});
+  delta = arena.Take(dtype, {t, config.hidden_size});
   if (const AttentionConfig* attention = config.attention()) {
-    cos_sin = arena.Take(DType::kF32, {max_tokens, 2, attention->head_dim / 2});
+    cos_sin = arena.Take(DType::kF32, {t, 2, attention->head_dim / 2});
   }
 }
 
-absl::StatusOr<Activations> Activations::Create(Backend* backend, const ModelConfig& config,
-                                                int64_t max_tokens, int64_t max_sequences) {
-  WINNOW_CHECK(max_tokens >= 1 && max_sequences >= 1) << max_tokens << " " << max_sequences;
-  Activations activations;
+int64_t Activations::Bytes(const ModelConfig& config, const ActivationLimits& limits, DType dtype) {
   Arena measure;
-  activations.CarveNamed(measure, config, max_tokens, max_sequences);
-  activations.scratch_bytes_ = ScratchBytes(config, max_tokens, max_sequences);
+  Activations().CarveNamed(measure, config, limits, dtype);
+  return measure.used_bytes() + ScratchBytes(config, limits, dtype);
+}
 
-  auto memory = backend->Allocate(measure.used_bytes() + activations.scratch_bytes_);
+absl::StatusOr<Activations> Activations::Create(Backend* backend, const ModelConfig& config,
+                                                const ActivationLimits& limits) {
+  WINNOW_CHECK(limits.max_tokens >= 1 && limits.max_sequences >= 1 && limits.logits_block_rows >= 1)
+      << limits.max_tokens << " " << limits.max_sequences << " " << limits.logits_block_rows;
+  const DType dtype = backend->activation_dtype();
+  Activations activations;
+  activations.scratch_bytes_ = ScratchBytes(config, limits, dtype);
+  const int64_t all_bytes = Bytes(config, limits, dtype);
+  const int64_t named_bytes = all_bytes - activations.scratch_bytes_;
+
+  auto memory = backend->Allocate(all_bytes);
   if (!memory.ok()) return memory.status();
   activations.memory_ = *std::move(memory);
-  Arena named(activations.memory_.data(), measure.used_bytes());
-  activations.CarveNamed(named, config, max_tokens, max_sequences);
-  activations.scratch_ = activations.memory_.data() + measure.used_bytes();
+  Arena named(activations.memory_.data(), named_bytes);
+  activations.CarveNamed(named, config, limits, dtype);
+  activations.scratch_ = activations.memory_.data() + named_bytes;
   return activations;
 }
 

@@ -32,56 +32,64 @@ class Arena {
   int64_t used_bytes_ = 0;
 };
 
-// Scratch of one sublayer; T tokens and B sequences at most.
+// Scratch of one sublayer; T tokens and B sequences at most. Activations are `dtype` but where
+// said.
 struct GatedDeltaScratch {
-  GatedDeltaScratch(Arena& arena, const GatedDeltaConfig& config, int64_t num_tokens);
+  GatedDeltaScratch(Arena& arena, const GatedDeltaConfig& config, int64_t num_tokens, DType dtype);
   TensorView q_in, k_in, v_in;  // before the short convolution
   TensorView q, k,
       v;  // [T, Hk, Dk], [T, Hk, Dk], [T, Hv, Dv]; the inputs themselves without convolution
-  TensorView a, b;  // [T, Hv]
+  TensorView a, b;  // [T, Hv] float32
   TensorView gate;  // [T, Hv, Dv], with use_gate
   TensorView out;   // [T, Hv, Dv]
 };
 
 struct AttentionScratch {
   AttentionScratch(Arena& arena, const AttentionConfig& config, int64_t num_tokens,
-                   int64_t num_sequences);
+                   int64_t num_sequences, DType dtype);
   TensorView q, k, v, out;  // [T, Hq, D], [T, Hkv, D], [T, Hkv, D], [T, Hq, D]
   // With eviction:
-  TensorView scores;  // [T, Hkv]
+  TensorView scores;  // [T, Hkv] float32
   KeptPlan plan;
 };
 
 struct MlpScratch {
-  MlpScratch(Arena& arena, int64_t intermediate_size, int64_t num_tokens);
+  MlpScratch(Arena& arena, int64_t intermediate_size, int64_t num_tokens, DType dtype);
   TensorView gate, up;  // [T, F]
 };
 
-// Logits are computed in blocks of this many rows, so that their memory is bounded.
-inline constexpr int64_t kLogitsBlockRows = 64;
-
 struct LogitsScratch {
-  LogitsScratch(Arena& arena, int64_t hidden_size, int64_t vocab_size);
-  TensorView hidden;  // [kLogitsBlockRows, M]
-  TensorView logits;  // [kLogitsBlockRows, vocab]
-  TensorView rows;    // [kLogitsBlockRows] int32
+  LogitsScratch(Arena& arena, int64_t hidden_size, int64_t vocab_size, int64_t num_rows,
+                DType dtype);
+  TensorView hidden;  // [R, M]
+  TensorView logits;  // [R, vocab] float32
+};
+
+// The largest step that activations are made for.
+struct ActivationLimits {
+  int64_t max_tokens = 0;          // T >= 1
+  int64_t max_sequences = 0;       // B >= 1
+  int64_t logits_block_rows = 64;  // R >= 1: logits are computed in blocks of so many rows, so that
+                                   // their memory is bounded
 };
 
 class Activations {
  public:
   static absl::StatusOr<Activations> Create(Backend* backend, const ModelConfig& config,
-                                            int64_t max_tokens, int64_t max_sequences);
+                                            const ActivationLimits& limits);
+  // What Create allocates.
+  static int64_t Bytes(const ModelConfig& config, const ActivationLimits& limits, DType dtype);
 
-  // Step tables, uploaded at the start of a step.
-  TensorView tokens;       // [T] int32
-  TensorView positions;    // [T] int64
-  TensorView row_offsets;  // [B + 1] int32
-  TensorView slots;        // [B] int32
+  // Step tables, uploaded at the start of a step, all at once: positions [T] int64, tokens [T],
+  // row_offsets [B + 1], slots [B], logits rows [R] int32, each from a multiple of 16 bytes on.
+  TensorView tables;       // [bytes / 4] int32
+  TensorView logits_rows;  // [R] int32: of the blocks after the first
+  TensorView kept_counts;  // [B, lists] int32, with eviction: downloaded at its end
 
-  TensorView residual;  // [T, M] float32
+  TensorView residual;  // [T, M] float32, unlike the others
   TensorView normed;    // [T, M]: input of the sublayer at work
   TensorView delta;     // [T, M]: output of the last sublayer, not yet added to the residual
-  TensorView cos_sin;   // [T, 2, D/2], with attention layers
+  TensorView cos_sin;   // [T, 2, D/2] float32, with attention layers
 
   // The whole scratch arena; what was carved from it before is forgotten.
   Arena Scratch() const { return Arena(scratch_, scratch_bytes_); }
@@ -89,8 +97,8 @@ class Activations {
 
  private:
   Activations() = default;
-  void CarveNamed(Arena& arena, const ModelConfig& config, int64_t max_tokens,
-                  int64_t max_sequences);
+  void CarveNamed(Arena& arena, const ModelConfig& config, const ActivationLimits& limits,
+                  DType dtype);
 
   DeviceBuffer memory_;
   std::byte* scratch_ = nullptr;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/check.h"
+#include "model/checkpoint_layout.h"
 
 // Leaves the enclosing function with the status of `expression` if that is not OK.
 #define WINNOW_RETURN_IF_ERROR(expression)                               \
@@ -15,6 +16,45 @@
   } while (false)
 
 namespace winnow {
+namespace {
+
+ActivationLimits ActivationLimitsOf(const ModelLimits& limits) {
+  return {.max_tokens = limits.max_step_tokens,
+          .max_sequences = limits.max_step_sequences,
+          .logits_block_rows = limits.logits_block_rows};
+}
+
+OpLimits OpLimitsOf(const ModelConfig& config, const ModelLimits& limits) {
+  OpLimits ops = {.max_tokens = limits.max_step_tokens,
+                  .max_sequences = limits.max_step_sequences,
+                  .max_logits_rows = limits.logits_block_rows,
+                  .vocab_size = config.vocab_size};
+  for (const LayerConfig& layer : config.layers) {
+    if (const auto* c = std::get_if<GatedDeltaConfig>(&layer.mixer)) {
+      ops.num_key_heads = c->num_heads;
+      ops.num_value_heads = c->num_v_heads;
+      ops.key_dim = c->head_dim;
+      ops.value_dim = c->value_dim;
+    }
+  }
+  if (const AttentionConfig* c = config.attention()) {
+    ops.num_query_heads = c->num_heads;
+    ops.num_kv_heads = c->num_kv_heads;
+    ops.head_dim = c->head_dim;
+    if (c->eviction.has_value()) {
+      for (const RouterConv& conv : RouterConvShapes(*c)) ops.router_outputs += conv.out;
+    }
+  }
+  return ops;
+}
+
+}  // namespace
+
+int64_t HybridModel::WorkingBytes(const ModelConfig& config, const Backend& backend,
+                                  const ModelLimits& limits) {
+  return Activations::Bytes(config, ActivationLimitsOf(limits), backend.activation_dtype()) +
+         backend.ReservedBytes(OpLimitsOf(config, limits));
+}
 
 absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Create(const ModelConfig& config,
                                                                  const Weights* weights,
@@ -24,9 +64,9 @@ absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Create(const ModelConf
   WINNOW_CHECK(weights->layers.size() == config.layers.size());
   auto store = StateStore::Create(backend, spec, limits.num_slots, limits.num_pages);
   if (!store.ok()) return store.status();
-  auto activations =
-      Activations::Create(backend, config, limits.max_step_tokens, limits.max_step_sequences);
+  auto activations = Activations::Create(backend, config, ActivationLimitsOf(limits));
   if (!activations.ok()) return activations.status();
+  WINNOW_RETURN_IF_ERROR(backend->Reserve(OpLimitsOf(config, limits)));
   return std::unique_ptr<HybridModel>(new HybridModel(config, weights, backend, limits,
                                                       *std::move(store), *std::move(activations)));
 }
@@ -43,6 +83,16 @@ HybridModel::HybridModel(const ModelConfig& config, const Weights* weights, Back
 absl::Status HybridModel::Launch(const StepBatch& batch) {
   WINNOW_CHECK(!in_flight_) << "a step is in flight";
   result_ = StepResult();
+  if (absl::Status status = LaunchOps(batch); !status.ok()) {
+    // What was issued before may still write to the result; and a lost device outranks the rest.
+    const absl::Status rest = backend_->Synchronize();
+    return rest.ok() ? status : rest;
+  }
+  in_flight_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status HybridModel::LaunchOps(const StepBatch& batch) {
   WINNOW_RETURN_IF_ERROR(store_.CopySlots(batch.slot_copies));
   WINNOW_RETURN_IF_ERROR(store_.CopyPages(batch.page_copies));
   WINNOW_RETURN_IF_ERROR(store_.ZeroSlots(batch.zero_slots));
@@ -50,9 +100,7 @@ absl::Status HybridModel::Launch(const StepBatch& batch) {
   WINNOW_RETURN_IF_ERROR(UploadStep(batch));
   WINNOW_RETURN_IF_ERROR(Forward());
   WINNOW_RETURN_IF_ERROR(LogitsAndSample(batch));
-  WINNOW_RETURN_IF_ERROR(DownloadKeptCounts(batch));
-  in_flight_ = true;
-  return absl::OkStatus();
+  return DownloadKeptCounts(batch);
 }
 
 absl::Status HybridModel::Wait(StepResult* result) {
@@ -72,28 +120,20 @@ absl::Status HybridModel::UploadStep(const StepBatch& batch) {
   WINNOW_CHECK(batch.row_offsets.front() == 0 && batch.row_offsets.back() == t);
   for (const uint32_t token : batch.tokens) WINNOW_CHECK(token < config_.vocab_size) << token;
 
-  batch_.num_tokens = t;
-  batch_.num_sequences = b;
-  batch_.max_tokens_per_sequence = 0;
   for (int64_t i = 0; i < b; ++i) {
     const int64_t rows = batch.row_offsets[i + 1] - batch.row_offsets[i];
     WINNOW_CHECK(rows >= 1 && 0 < batch.slots[i] && batch.slots[i] <= limits_.num_slots)
         << rows << " rows in slot " << batch.slots[i];
-    batch_.max_tokens_per_sequence = std::max(batch_.max_tokens_per_sequence, rows);
   }
-  const auto upload = [&](const TensorView& to, const auto& from) {
-    return backend_->Upload(static_cast<std::byte*>(to.raw), from.data(),
-                            from.size() * sizeof(from[0]));
-  };
-  WINNOW_RETURN_IF_ERROR(upload(activations_.tokens, batch.tokens));
-  WINNOW_RETURN_IF_ERROR(upload(activations_.positions, batch.positions));
-  WINNOW_RETURN_IF_ERROR(upload(activations_.row_offsets, batch.row_offsets));
-  WINNOW_RETURN_IF_ERROR(upload(activations_.slots, batch.slots));
-  batch_.tokens = static_cast<const uint32_t*>(activations_.tokens.raw);
-  batch_.positions = activations_.positions.data<int64_t>();
-  batch_.row_offsets = activations_.row_offsets.data<int32_t>();
-  batch_.slots = activations_.slots.data<int32_t>();
-  return absl::OkStatus();
+  tables_.Pack(batch, absl::MakeConstSpan(batch.logits_rows).first(FirstBlockRows(batch)));
+  std::byte* device = static_cast<std::byte*>(activations_.tables.raw);
+  batch_ = tables_.View(device);
+  return backend_->Upload(device, tables_.bytes().data(),
+                          static_cast<int64_t>(tables_.bytes().size()));
+}
+
+int64_t HybridModel::FirstBlockRows(const StepBatch& batch) const {
+  return std::min(limits_.logits_block_rows, static_cast<int64_t>(batch.logits_rows.size()));
 }
 
 absl::Status HybridModel::Forward() {
@@ -151,7 +191,7 @@ absl::Status HybridModel::ProjectOut(const TensorView& x, const WeightMatrix& we
 absl::Status HybridModel::GatedDeltaMixer(int layer, const GatedDeltaConfig& config,
                                           const GatedDeltaWeights& weights) {
   Arena arena = activations_.Scratch();
-  const GatedDeltaScratch s(arena, config, batch_.num_tokens);
+  const GatedDeltaScratch s(arena, config, batch_.num_tokens, backend_->activation_dtype());
   WINNOW_RETURN_IF_ERROR(Project(weights.q, s.q_in));
   WINNOW_RETURN_IF_ERROR(Project(weights.k, s.k_in));
   WINNOW_RETURN_IF_ERROR(Project(weights.v, s.v_in));
@@ -194,7 +234,8 @@ absl::Status HybridModel::Convolve(int layer, const GatedDeltaConfig& config,
 absl::Status HybridModel::AttentionMixer(int layer, const AttentionConfig& config,
                                          const AttentionWeights& weights) {
   Arena arena = activations_.Scratch();
-  const AttentionScratch s(arena, config, batch_.num_tokens, batch_.num_sequences);
+  const AttentionScratch s(arena, config, batch_.num_tokens, batch_.num_sequences,
+                           backend_->activation_dtype());
   WINNOW_RETURN_IF_ERROR(Project(weights.q, s.q));
   WINNOW_RETURN_IF_ERROR(Project(weights.k, s.k));
   WINNOW_RETURN_IF_ERROR(Project(weights.v, s.v));
@@ -254,7 +295,8 @@ absl::Status HybridModel::RetainTokens(int layer, const AttentionConfig& config,
 
 absl::Status HybridModel::Mlp(const LayerWeights& weights) {
   Arena arena = activations_.Scratch();
-  const MlpScratch s(arena, config_.intermediate_size, batch_.num_tokens);
+  const MlpScratch s(arena, config_.intermediate_size, batch_.num_tokens,
+                     backend_->activation_dtype());
   WINNOW_RETURN_IF_ERROR(Project(weights.mlp_gate, s.gate));
   WINNOW_RETURN_IF_ERROR(Project(weights.mlp_up, s.up));
   WINNOW_RETURN_IF_ERROR(backend_->SwiGlu({.gate = s.gate, .up = s.up, .out = s.gate}));
@@ -262,44 +304,51 @@ absl::Status HybridModel::Mlp(const LayerWeights& weights) {
 }
 
 absl::Status HybridModel::LogitsAndSample(const StepBatch& batch) {
-  Arena arena = activations_.Scratch();
-  const LogitsScratch s(arena, config_.hidden_size, config_.vocab_size);
-  result_.rows.resize(batch.logits_rows.size());
   const int64_t num_rows = static_cast<int64_t>(batch.logits_rows.size());
-  for (int64_t begin = 0; begin < num_rows; begin += kLogitsBlockRows) {
-    const int64_t n = std::min(kLogitsBlockRows, num_rows - begin);
+  result_.rows.resize(num_rows);
+  const int64_t first = FirstBlockRows(batch);
+  if (first == 0) return absl::OkStatus();
+  const auto* device = static_cast<const std::byte*>(activations_.tables.raw);
+  WINNOW_RETURN_IF_ERROR(SampleBlock(batch, 0, first, tables_.LogitsRows(device)));
+  for (int64_t begin = first; begin < num_rows; begin += limits_.logits_block_rows) {
+    const int64_t n = std::min(limits_.logits_block_rows, num_rows - begin);
     std::vector<int32_t> rows(n);
     for (int64_t i = 0; i < n; ++i) rows[i] = batch.logits_rows[begin + i].row;
+    const TensorView& to = activations_.logits_rows;
     WINNOW_RETURN_IF_ERROR(
-        backend_->Upload(static_cast<std::byte*>(s.rows.raw), rows.data(), n * sizeof(int32_t)));
-    WINNOW_RETURN_IF_ERROR(backend_->GatherRows({.x = activations_.normed.First(batch_.num_tokens),
-                                                 .rows = s.rows.data<int32_t>(),
-                                                 .out = s.hidden.First(n)}));
-    WINNOW_RETURN_IF_ERROR(backend_->Linear(
-        {.x = s.hidden.First(n), .weight = weights_->head, .out = s.logits.First(n)}));
-    WINNOW_RETURN_IF_ERROR(backend_->Sample({.logits = s.logits.First(n),
-                                             .rows = batch.logits_rows.data() + begin,
-                                             .results = result_.rows.data() + begin}));
+        backend_->Upload(static_cast<std::byte*>(to.raw), rows.data(), n * sizeof(int32_t)));
+    WINNOW_RETURN_IF_ERROR(SampleBlock(batch, begin, n, to.data<int32_t>()));
   }
   return absl::OkStatus();
 }
 
+absl::Status HybridModel::SampleBlock(const StepBatch& batch, int64_t begin, int64_t n,
+                                      const int32_t* rows) {
+  Arena arena = activations_.Scratch();
+  const LogitsScratch s(arena, config_.hidden_size, config_.vocab_size, n,
+                        backend_->activation_dtype());
+  WINNOW_RETURN_IF_ERROR(backend_->GatherRows(
+      {.x = activations_.normed.First(batch_.num_tokens), .rows = rows, .out = s.hidden}));
+  WINNOW_RETURN_IF_ERROR(
+      backend_->Linear({.x = s.hidden, .weight = weights_->head, .out = s.logits}));
+  return backend_->Sample({.logits = s.logits,
+                           .rows = batch.logits_rows.data() + begin,
+                           .results = result_.rows.data() + begin});
+}
+
 absl::Status HybridModel::DownloadKeptCounts(const StepBatch& batch) {
   const int64_t lists = store_.spec().num_kept_lists();
+  if (lists == 0) return absl::OkStatus();
+  std::vector<SlotField> fields = store_.KeptCounts();
+  const int64_t count = lists / static_cast<int64_t>(fields.size());
+  const TensorView& counts = activations_.kept_counts;
+  WINNOW_RETURN_IF_ERROR(backend_->GatherCounts({.batch = batch_,
+                                                 .fields = std::move(fields),
+                                                 .count = count,
+                                                 .out = counts.data<int32_t>()}));
   result_.kept_counts.resize(batch.num_sequences() * lists);
-  int64_t first = 0;  // kept index of the layer's head 0
-  for (size_t layer = 0; layer < config_.layers.size(); ++layer) {
-    const auto* config = std::get_if<AttentionConfig>(&config_.layers[layer].mixer);
-    if (config == nullptr || !config->eviction.has_value()) continue;
-    const SlotField field = store_.Field(static_cast<int>(layer), "kept_count");
-    for (int64_t b = 0; b < batch.num_sequences(); ++b) {
-      WINNOW_RETURN_IF_ERROR(backend_->Download(&result_.kept_counts[b * lists + first],
-                                                field.at<std::byte>(batch.slots[b]),
-                                                config->num_kv_heads * sizeof(int32_t)));
-    }
-    first += config->num_kv_heads;
-  }
-  return absl::OkStatus();
+  return backend_->Download(result_.kept_counts.data(), static_cast<const std::byte*>(counts.raw),
+                            static_cast<int64_t>(result_.kept_counts.size() * sizeof(int32_t)));
 }
 
 }  // namespace winnow

@@ -17,6 +17,7 @@
 #include "model/config.h"
 #include "model/model.h"
 #include "model/state_store.h"
+#include "model/step_tables.h"
 #include "model/weights.h"
 
 namespace winnow {
@@ -27,6 +28,7 @@ struct ModelLimits {
   int64_t max_step_sequences = 0;  // >= 1
   int64_t num_slots = 0;           // usable ones, scratch excluded
   int64_t num_pages = 0;
+  int64_t logits_block_rows = 64;  // rows of logits that are computed together
 };
 
 class HybridModel final : public Model {
@@ -40,6 +42,10 @@ class HybridModel final : public Model {
   const StateSpec& state_spec() const override { return store_.spec(); }
   int64_t activation_bytes() const { return activations_.size_bytes(); }
 
+  // Bytes that Create allocates beside the state: activations and what the backend's ops need.
+  static int64_t WorkingBytes(const ModelConfig& config, const Backend& backend,
+                              const ModelLimits& limits);
+
   absl::Status Launch(const StepBatch& batch) override;
   absl::Status Wait(StepResult* result) override;
 
@@ -47,8 +53,10 @@ class HybridModel final : public Model {
   HybridModel(const ModelConfig& config, const Weights* weights, Backend* backend,
               const ModelLimits& limits, StateStore store, Activations activations);
 
+  absl::Status LaunchOps(const StepBatch& batch);
   // The step, in order; each is a list of ops.
   absl::Status UploadStep(const StepBatch& batch);
+  int64_t FirstBlockRows(const StepBatch& batch) const;
   absl::Status Forward();
   absl::Status Layer(int layer);
   absl::Status GatedDeltaMixer(int layer, const GatedDeltaConfig& config,
@@ -59,6 +67,8 @@ class HybridModel final : public Model {
                             const AttentionScratch& scratch);
   absl::Status Mlp(const LayerWeights& weights);
   absl::Status LogitsAndSample(const StepBatch& batch);
+  // Of `n` rows of the step, whose numbers are at `rows`.
+  absl::Status SampleBlock(const StepBatch& batch, int64_t begin, int64_t n, const int32_t* rows);
   absl::Status DownloadKeptCounts(const StepBatch& batch);
 
   // residual += delta (if asked); normed = RMSNorm(residual).
@@ -78,6 +88,7 @@ class HybridModel final : public Model {
   Activations activations_;
 
   // The step in flight.
+  StepTables tables_;
   RaggedBatch batch_;
   StepResult result_;
   bool in_flight_ = false;

@@ -8,6 +8,9 @@
 namespace winnow {
 namespace {
 
+// Edits of page tables that travel together.
+constexpr int64_t kMaxEditsAtOnce = int64_t{1} << 16;
+
 // The layer's view, without memory: which entries of the page table are its lists.
 LayerPages DescribeLayer(const StateSpec& spec, int layer) {
   LayerPages view;
@@ -46,6 +49,10 @@ absl::StatusOr<StateStore> StateStore::Create(Backend* backend, const StateSpec&
   absl::Status status = allocate(&store.slots_, (num_slots + 1) * spec.slot_bytes());
   status.Update(allocate(&store.tables_, (num_slots + 1) * spec.table_entries() * 4));
   status.Update(allocate(&store.pages_, (num_pages + 1) * spec.page_bytes()));
+  if (spec.table_entries() > 0) {
+    status.Update(
+        allocate(&store.edits_, kMaxEditsAtOnce * static_cast<int64_t>(sizeof(TableEdit))));
+  }
   if (!status.ok()) return status;
   store.BuildViews();
   return store;
@@ -109,16 +116,49 @@ absl::Status StateStore::ZeroSlots(absl::Span<const int32_t> slots) {
   return status;
 }
 
-absl::Status StateStore::ApplyEdits(absl::Span<const PageTableEdit> edits) {
-  absl::Status status;
+std::vector<TableEdit> StateStore::LastEdits(absl::Span<const PageTableEdit> edits) const {
+  std::vector<TableEdit> all;
+  all.reserve(edits.size());
   for (const PageTableEdit& edit : edits) {
     CheckSlot(edit.slot);
     WINNOW_CHECK(0 <= edit.entry && edit.entry < spec_.table_entries()) << "entry " << edit.entry;
     if (edit.page != kScratchPage) CheckPage(edit.page);
-    const int64_t entry = edit.slot * spec_.table_entries() + edit.entry;
-    status.Update(backend_->Upload(tables_.data() + entry * 4, &edit.page, sizeof(edit.page)));
+    all.push_back({.entry = edit.slot * spec_.table_entries() + edit.entry, .page = edit.page});
+  }
+  const auto by_entry = [](const TableEdit& a, const TableEdit& b) { return a.entry < b.entry; };
+  std::stable_sort(all.begin(), all.end(), by_entry);
+  std::vector<TableEdit> last;
+  for (const TableEdit& edit : all) {
+    if (!last.empty() && last.back().entry == edit.entry) last.pop_back();
+    last.push_back(edit);
+  }
+  return last;
+}
+
+absl::Status StateStore::ApplyEdits(absl::Span<const PageTableEdit> edits) {
+  if (edits.empty()) return absl::OkStatus();
+  const std::vector<TableEdit> last = LastEdits(edits);
+  const int64_t count = static_cast<int64_t>(last.size());
+  absl::Status status;
+  for (int64_t begin = 0; begin < count; begin += kMaxEditsAtOnce) {
+    const int64_t n = std::min(kMaxEditsAtOnce, count - begin);
+    status.Update(backend_->Upload(edits_.data(), last.data() + begin,
+                                   n * static_cast<int64_t>(sizeof(TableEdit))));
+    status.Update(backend_->EditTables({.tables = reinterpret_cast<int32_t*>(tables_.data()),
+                                        .edits = reinterpret_cast<const TableEdit*>(edits_.data()),
+                                        .num_edits = n}));
   }
   return status;
+}
+
+std::vector<SlotField> StateStore::KeptCounts() const {
+  std::vector<SlotField> fields;
+  for (const StateField& field : spec_.fields()) {
+    if (field.name == "kept_count") {
+      fields.push_back({slots_.data() + field.offset, spec_.slot_bytes()});
+    }
+  }
+  return fields;
 }
 
 SlotField StateStore::Field(int layer, std::string_view name) const {

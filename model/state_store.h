@@ -35,11 +35,14 @@ class StateStore {
   absl::Status CopyPages(absl::Span<const PageCopy> copies);
   // Zeroes the slots' fields and page tables.
   absl::Status ZeroSlots(absl::Span<const int32_t> slots);
+  // In order: of several edits of one entry the last one stays.
   absl::Status ApplyEdits(absl::Span<const PageTableEdit> edits);
 
   // Views for kernels.
   SlotField Field(int layer, std::string_view name) const;
   const LayerPages& Pages(int layer) const;
+  // "kept_count" of every layer that has it, in order.
+  std::vector<SlotField> KeptCounts() const;
 
  private:
   StateStore(Backend* backend, const StateSpec& spec, int64_t num_slots, int64_t num_pages)
@@ -47,6 +50,8 @@ class StateStore {
   void BuildViews();
   void CheckSlot(int32_t slot) const;  // CHECKs that it is a usable one
   void CheckPage(int32_t page) const;  // likewise
+  // Each entry's last edit, ascending.
+  std::vector<TableEdit> LastEdits(absl::Span<const PageTableEdit> edits) const;
 
   Backend* backend_;
   StateSpec spec_;
@@ -55,6 +60,7 @@ class StateStore {
   DeviceBuffer slots_;                   // [num_slots + 1, slot_bytes]
   DeviceBuffer tables_;                  // [num_slots + 1, table_entries] int32
   DeviceBuffer pages_;                   // [num_pages + 1, page_bytes]
+  DeviceBuffer edits_;                   // [kMaxEditsAtOnce] TableEdit
   std::vector<LayerPages> layer_pages_;  // by layer; empty views for layers without pages
 };
 

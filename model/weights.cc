@@ -147,6 +147,10 @@ class WeightsBuilder {
     matrix.rows = spec.shape[0];
     matrix.cols = spec.shape[1];
     matrix.data = Aligned(entry, DTypeBytes(matrix.dtype));
+    weights_->blocks.push_back({.data = matrix.data,
+                                .dtype = matrix.dtype,
+                                .count = matrix.rows * matrix.cols,
+                                .is_matrix = true});
     weights_->size_bytes += matrix.bytes();
     return matrix;
   }
@@ -162,7 +166,9 @@ class WeightsBuilder {
   float* NewFloats(int64_t count) {
     weights_->converted_.push_back(std::make_unique<float[]>(count));
     weights_->size_bytes += count * static_cast<int64_t>(sizeof(float));
-    return weights_->converted_.back().get();
+    float* floats = weights_->converted_.back().get();
+    weights_->blocks.push_back({.data = floats, .dtype = DType::kF32, .count = count});
+    return floats;
   }
 
   // The tensor as float32; element i goes to place `place(i)`.

@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "kernels/dtype.h"
 #include "kernels/ops/attention.h"
 #include "kernels/weight_matrix.h"
 #include "model/checkpoint_files.h"
@@ -53,6 +55,14 @@ struct LayerWeights {
   WeightMatrix mlp_down;            // [M, F]
 };
 
+// An array of weights in memory that a Weights owns.
+struct WeightBlock {
+  const void* data = nullptr;
+  DType dtype = DType::kF32;
+  int64_t count = 0;
+  bool is_matrix = false;  // of a WeightMatrix; else float32
+};
+
 class Weights {
  public:
   // Maps model.safetensors, or the shards that model.safetensors.index.json names, in `directory`.
@@ -70,15 +80,20 @@ class Weights {
   const float* final_norm = nullptr;  // [M]
   std::vector<LayerWeights> layers;
 
+  // All that the views above point to.
+  std::vector<WeightBlock> blocks;
+
   int64_t num_parameters = 0;  // of the checkpoint, shared ones once
   int64_t size_bytes = 0;      // of matrices and float32 copies, as a step reads them
 
  private:
   friend class WeightsBuilder;
+  friend class WeightsPlacer;
 
   CheckpointFiles files_;                                     // mapped memory of the matrices
   std::vector<std::unique_ptr<float[]>> converted_;           // float32 copies
   std::vector<std::unique_ptr<std::byte[]>> aligned_copies_;  // matrices that lay misaligned
+  DeviceBuffer device_;  // all of them, when they were placed on a device
 };
 
 }  // namespace winnow

@@ -19,6 +19,7 @@
 #include "kernels/cpu/router.h"
 #include "kernels/cpu/sample.h"
 #include "kernels/cpu/short_conv.h"
+#include "kernels/cpu/state_ops.h"
 #include "kernels/cpu/write_kv.h"
 
 namespace winnow::cpu {
@@ -87,6 +88,16 @@ absl::Status CpuBackend::Copy(std::byte* to, const std::byte* from, int64_t size
   return absl::OkStatus();
 }
 
+absl::Status CpuBackend::UploadFloats(std::byte* device, DType to, const void* host, DType from,
+                                      int64_t count) {
+  WINNOW_CHECK(to == from) << DTypeName(from) << " to " << DTypeName(to);
+  return Upload(device, host, count * DTypeBytes(to));
+}
+
+int64_t CpuBackend::ReservedBytes(const OpLimits&) const { return 0; }
+
+absl::Status CpuBackend::Reserve(const OpLimits&) { return absl::OkStatus(); }
+
 absl::Status CpuBackend::Zero(std::byte* device, int64_t size_bytes) {
   std::memset(device, 0, size_bytes);
   return absl::OkStatus();
@@ -116,6 +127,8 @@ WINNOW_DISPATCH(Departures)
 WINNOW_DISPATCH(Attention)
 WINNOW_DISPATCH(WriteKv)
 WINNOW_DISPATCH(Sample)
+WINNOW_DISPATCH(EditTables)
+WINNOW_DISPATCH(GatherCounts)
 #undef WINNOW_DISPATCH
 
 }  // namespace winnow::cpu

@@ -7,6 +7,7 @@
 #define WINNOW_KERNELS_CPU_CPU_BACKEND_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,16 @@ class CpuBackend final : public Backend {
 
   std::string_view name() const override { return "cpu"; }
   std::string_view description() const override { return description_; }
+
+  DType activation_dtype() const override { return DType::kF32; }
+  bool reads_weights_in_place() const override { return true; }
+  DType matrix_dtype(DType stored) const override { return stored; }
+  absl::Status UploadFloats(std::byte* device, DType to, const void* host, DType from,
+                            int64_t count) override;
+  std::optional<int64_t> available_bytes() const override { return std::nullopt; }
+  // Scratch belongs to the threads and grows as needed.
+  int64_t ReservedBytes(const OpLimits& limits) const override;
+  absl::Status Reserve(const OpLimits& limits) override;
 
   // Zeroed by the system when first touched: memory that is never used costs nothing.
   absl::StatusOr<DeviceBuffer> Allocate(int64_t size_bytes) override;
@@ -55,6 +66,8 @@ class CpuBackend final : public Backend {
   absl::Status Attention(const AttentionArgs& args) override;
   absl::Status WriteKv(const WriteKvArgs& args) override;
   absl::Status Sample(const SampleArgs& args) override;
+  absl::Status EditTables(const EditTablesArgs& args) override;
+  absl::Status GatherCounts(const GatherCountsArgs& args) override;
 
  private:
   explicit CpuBackend(int num_threads);

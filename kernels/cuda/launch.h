@@ -1,0 +1,70 @@
+// Choices that launchers share. Host code.
+#ifndef WINNOW_KERNELS_CUDA_LAUNCH_H_
+#define WINNOW_KERNELS_CUDA_LAUNCH_H_
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+
+#include "kernels/dtype.h"
+#include "kernels/tensor.h"
+
+namespace winnow::cuda {
+
+constexpr int64_t CeilDiv(int64_t n, int64_t d) { return (n + d - 1) / d; }
+constexpr int64_t RoundUp(int64_t n, int64_t multiple) { return CeilDiv(n, multiple) * multiple; }
+
+// Whole warps for `items` items of work, one each, `most` threads at most.
+inline unsigned ThreadsFor(int64_t items, int64_t most) {
+  return static_cast<unsigned>(std::clamp<int64_t>(RoundUp(items, 32), 32, most));
+}
+
+// The most elements, of 4, 2 and 1, that can be moved with one access in every row of all `views`:
+// rows are whole multiples of it and begin aligned to it. Ranks of 0 do not count.
+inline int LanesOf(std::initializer_list<TensorView> views) {
+  int lanes = 4;
+  for (const TensorView& view : views) {
+    if (view.rank == 0) continue;
+    const int64_t bytes = DTypeBytes(view.dtype);
+    const auto fits = [&](int64_t n) {
+      return view.RowSize() % n == 0 && view.row_stride % n == 0 &&
+             reinterpret_cast<uintptr_t>(view.raw) % (n * bytes) == 0;
+    };
+    while (!fits(lanes)) lanes /= 2;
+  }
+  return lanes;
+}
+
+// Calls `launch` with a value of the type that activations of `dtype` have.
+template <typename Launch>
+cudaError_t ForActivation(DType dtype, const Launch& launch) {
+  switch (dtype) {
+    case DType::kF32:
+      return launch(float{});
+    case DType::kBF16:
+      return launch(BF16{});
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+// Calls `launch` with a compile-time number of lanes (see LanesOf).
+template <typename Launch>
+cudaError_t ForLanes(int lanes, const Launch& launch) {
+  switch (lanes) {
+    case 4:
+      return launch(std::integral_constant<int, 4>());
+    case 2:
+      return launch(std::integral_constant<int, 2>());
+    case 1:
+      return launch(std::integral_constant<int, 1>());
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+}  // namespace winnow::cuda
+
+#endif  // WINNOW_KERNELS_CUDA_LAUNCH_H_

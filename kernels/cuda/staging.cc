@@ -1,0 +1,103 @@
+#include "kernels/cuda/staging.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "kernels/check.h"
+#include "kernels/cuda/cuda_status.h"
+
+// Leaves the enclosing function with the status of `expression` if that is not OK.
+#define WINNOW_RETURN_IF_ERROR(expression)                               \
+  do {                                                                   \
+    if (absl::Status status = (expression); !status.ok()) return status; \
+  } while (false)
+
+namespace winnow::cuda {
+namespace {
+
+// Copies begin at multiples of this.
+constexpr int64_t kAlignment = 64;
+
+int64_t Aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+absl::Status AllocatePinned(std::byte** memory, int64_t size_bytes) {
+  void* pinned = nullptr;
+  absl::Status status =
+      CudaStatus(cudaMallocHost(&pinned, size_bytes), "allocating pinned host memory");
+  *memory = static_cast<std::byte*>(pinned);
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Staging>> Staging::Create(cudaStream_t stream) {
+  std::unique_ptr<Staging> staging(new Staging(stream));
+  WINNOW_RETURN_IF_ERROR(staging->Init());
+  return staging;
+}
+
+absl::Status Staging::Init() {
+  WINNOW_RETURN_IF_ERROR(AllocatePinned(&ring_, 2 * kHalfBytes));
+  WINNOW_RETURN_IF_ERROR(AllocatePinned(&downloads_, kHalfBytes));
+  for (cudaEvent_t& event : done_) {
+    WINNOW_RETURN_IF_ERROR(
+        CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event"));
+  }
+  return absl::OkStatus();
+}
+
+Staging::~Staging() {
+  for (cudaEvent_t event : done_) {
+    if (event != nullptr) cudaEventDestroy(event);
+  }
+  cudaFreeHost(ring_);
+  cudaFreeHost(downloads_);
+}
+
+absl::Status Staging::TurnRing() {
+  WINNOW_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(done_[half_], stream_), "recording an event"));
+  half_ = 1 - half_;
+  used_ = 0;
+  return CudaStatus(cudaEventSynchronize(done_[half_]), "waiting for uploads");
+}
+
+absl::Status Staging::Upload(std::byte* device, const void* host, int64_t size_bytes) {
+  const auto* from = static_cast<const std::byte*>(host);
+  while (size_bytes > 0) {
+    if (used_ == kHalfBytes || (used_ > 0 && used_ + size_bytes > kHalfBytes)) {
+      WINNOW_RETURN_IF_ERROR(TurnRing());
+    }
+    const int64_t bytes = std::min(size_bytes, kHalfBytes - used_);
+    std::byte* pinned = ring_ + half_ * kHalfBytes + used_;
+    std::memcpy(pinned, from, bytes);
+    WINNOW_RETURN_IF_ERROR(CudaStatus(
+        cudaMemcpyAsync(device, pinned, bytes, cudaMemcpyHostToDevice, stream_), "an upload"));
+    used_ = std::min(kHalfBytes, Aligned(used_ + bytes));
+    from += bytes;
+    device += bytes;
+    size_bytes -= bytes;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Staging::Download(const std::byte* device, int64_t size_bytes, Take take) {
+  WINNOW_CHECK(size_bytes <= kHalfBytes) << size_bytes;
+  if (downloaded_ + size_bytes > kHalfBytes) WINNOW_RETURN_IF_ERROR(Synchronize());
+  std::byte* pinned = downloads_ + downloaded_;
+  WINNOW_RETURN_IF_ERROR(CudaStatus(
+      cudaMemcpyAsync(pinned, device, size_bytes, cudaMemcpyDeviceToHost, stream_), "a download"));
+  downloaded_ = Aligned(downloaded_ + size_bytes);
+  pending_.push_back({pinned, std::move(take)});
+  return absl::OkStatus();
+}
+
+absl::Status Staging::Synchronize() {
+  const std::vector<Pending> pending = std::exchange(pending_, {});
+  downloaded_ = 0;
+  WINNOW_RETURN_IF_ERROR(CudaStatus(cudaStreamSynchronize(stream_), "waiting for the device"));
+  for (const Pending& download : pending) download.take(download.bytes);
+  return absl::OkStatus();
+}
+
+}  // namespace winnow::cuda
