@@ -93,7 +93,7 @@ class Backend {
   // Bytes that may still be allocated; none: whatever the system gives.
   virtual std::optional<int64_t> available_bytes() const = 0;
   // Memory of the ops themselves, for arguments up to these limits: how much it is, and taking it.
-  // REQUIRES: Reserve comes before the ops, once.
+  // REQUIRES: Reserve comes before the ops. Again for another model: what both need then.
   virtual int64_t ReservedBytes(const OpLimits& limits) const = 0;
   virtual absl::Status Reserve(const OpLimits& limits) = 0;
 

@@ -19,8 +19,8 @@ namespace winnow {
 
 struct LoadedModel {
   // In the order in which each needs the ones before it.
-  std::unique_ptr<const Weights> weights;
   std::unique_ptr<Backend> backend;
+  std::unique_ptr<const Weights> weights;
   std::unique_ptr<Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;  // null: none came with the checkpoint
 

@@ -87,17 +87,25 @@ class Flags {
         [=](const std::string& text) { *value = CheckedInteger(flag, text, min, max); });
   }
 
+  void Fraction(const std::string& flag, double* value, const std::string& help) {
+    Add(flag, "X", absl::StrCat(*value), help, [=](const std::string& text) {
+      double fraction = 0;
+      if (!absl::SimpleAtod(text, &fraction) || !(fraction > 0 && fraction <= 1)) {
+        Refuse(flag, text, "must be a number above 0 and at most 1");
+      }
+      *value = fraction;
+    });
+  }
+
   void Bytes(const std::string& flag, int64_t* value, int64_t min, int64_t max,
              const std::string& help) {
-    Add(flag, "SIZE", FormatBytes(*value), help, [=](const std::string& text) {
-      const absl::StatusOr<int64_t> bytes = ParseBytes(text);
-      if (!bytes.ok()) Refuse(flag, text, bytes.status().message());
-      if (*bytes < min || *bytes > max) {
-        Refuse(flag, text,
-               absl::StrCat("must be from ", FormatBytes(min), " to ", FormatBytes(max)));
-      }
-      *value = *bytes;
-    });
+    Add(flag, "SIZE", FormatBytes(*value), help,
+        [=](const std::string& text) { *value = CheckedBytes(flag, text, min, max); });
+  }
+  void Bytes(const std::string& flag, std::optional<int64_t>* value, int64_t min, int64_t max,
+             const std::string& help) {
+    Add(flag, "SIZE", "", help,
+        [=](const std::string& text) { *value = CheckedBytes(flag, text, min, max); });
   }
 
   void Duration(const std::string& flag, absl::Duration* value, absl::Duration min,
@@ -136,6 +144,16 @@ class Flags {
       Refuse(flag, text, absl::StrCat("must be a whole number from ", min, " to ", max));
     }
     return value;
+  }
+
+  static int64_t CheckedBytes(const std::string& flag, const std::string& text, int64_t min,
+                              int64_t max) {
+    const absl::StatusOr<int64_t> bytes = ParseBytes(text);
+    if (!bytes.ok()) Refuse(flag, text, bytes.status().message());
+    if (*bytes < min || *bytes > max) {
+      Refuse(flag, text, absl::StrCat("must be from ", FormatBytes(min), " to ", FormatBytes(max)));
+    }
+    return *bytes;
   }
 
   static absl::Duration CheckedDuration(const std::string& flag, const std::string& text,
@@ -229,14 +247,23 @@ void AddSecurityFlags(Flags& flags, Options* options) {
 
 void AddComputeFlags(Flags& flags, Options* options) {
   flags.Group("Compute");
-  flags.Choice("--backend", &options->backend, {"cpu"}, "What computes");
-  flags.Integer("--threads", &options->threads, 1, 1024, "Compute threads; default: usable cores");
+  flags.Choice("--backend", &options->backend, {"cpu", "cuda"}, "What computes");
+  flags.Integer("--threads", &options->threads, 1, 1024,
+                "Compute threads of the cpu backend; default: usable cores");
+  flags.Choice("--compute", &options->compute, {"bf16", "f32"},
+               "Numbers of the cuda backend: matrices, activations, keys and values in bf16 with "
+               "float32 sums and state, or everything in float32");
+  flags.Fraction("--gpu_memory_fraction", &options->gpu_memory_fraction,
+                 "Part of the GPU's memory that the cuda backend takes, all of it at start");
+  flags.Text("--cublaslt", &options->cublaslt,
+             "Path of libcublasLt.so.13 for the cuda backend; default: where the loader finds it");
 }
 
 void AddStateFlags(Flags& flags, Options* options) {
   flags.Group("State");
   flags.Bytes("--state_memory", &options->state_memory_bytes, 1 << 10, int64_t{1} << 50,
-              "Memory for the sequences' state: slots and pages");
+              "Memory for the sequences' state: slots and pages; default: 4 GiB, with the cuda "
+              "backend what --gpu_memory_fraction leaves");
   flags.Integer("--max_sequences", &options->max_sequences, 1, 1 << 20,
                 "Sequences that run at the same time at most");
   flags.Integer("--page_tokens", &options->page_tokens, 1, 4096,

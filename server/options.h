@@ -40,9 +40,13 @@ struct Options {
   // Compute.
   std::string backend = "cpu";
   int64_t threads = 1;  // ParseCommandLine: the usable cores
+  // With the cuda backend only.
+  std::string compute = "bf16";
+  double gpu_memory_fraction = 0.9;  // (0, 1]
+  std::string cublaslt;              // path of the library; empty: where the loader finds it
 
   // State.
-  int64_t state_memory_bytes = int64_t{4} << 30;
+  std::optional<int64_t> state_memory_bytes;  // none: chosen by the backend (StateMemory)
   int64_t max_sequences = 256;
   int64_t page_tokens = 16;
 

@@ -29,7 +29,10 @@ TEST(OptionsTest, Defaults) {
   EXPECT_EQ(options.model_name, "tiny-1");
   EXPECT_THAT(options.listen, ElementsAre("127.0.0.1:50051"));
   EXPECT_GE(options.threads, 1);
-  EXPECT_EQ(options.state_memory_bytes, int64_t{4} << 30);
+  EXPECT_FALSE(options.state_memory_bytes.has_value());
+  EXPECT_EQ(options.backend, "cpu");
+  EXPECT_EQ(options.compute, "bf16");
+  EXPECT_EQ(options.gpu_memory_fraction, 0.9);
   EXPECT_EQ(options.shutdown_delay, absl::Seconds(5));
   EXPECT_FALSE(options.max_sequence_tokens.has_value());
 }
@@ -38,7 +41,8 @@ TEST(OptionsTest, ValuesAndUnits) {
   const Options options = Parsed(
       {"--model", "m", "--model_name=x", "--listen=[::1]:0,unix:/tmp/s,localhost:80",
        "--state_memory=1.5MiB", "--shutdown_delay=250ms", "--drain_timeout=1m30s", "--threads=3",
-       "--max_sequence_tokens=1000", "--max_tokens_limit=256", "--log_level=debug"});
+       "--max_sequence_tokens=1000", "--max_tokens_limit=256", "--log_level=debug",
+       "--backend=cuda", "--compute=f32", "--gpu_memory_fraction=0.5", "--cublaslt=/x/lt.so"});
   EXPECT_EQ(options.model_name, "x");
   EXPECT_THAT(options.listen, ElementsAre("[::1]:0", "unix:/tmp/s", "localhost:80"));
   EXPECT_EQ(options.state_memory_bytes, 3 << 19);
@@ -48,6 +52,10 @@ TEST(OptionsTest, ValuesAndUnits) {
   EXPECT_EQ(options.max_sequence_tokens, 1000);
   EXPECT_EQ(options.max_tokens_limit, 256);
   EXPECT_EQ(options.log_level, "debug");
+  EXPECT_EQ(options.backend, "cuda");
+  EXPECT_EQ(options.compute, "f32");
+  EXPECT_EQ(options.gpu_memory_fraction, 0.5);
+  EXPECT_EQ(options.cublaslt, "/x/lt.so");
 }
 
 TEST(OptionsTest, Security) {
@@ -103,7 +111,11 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"--state_memory=4Gib", "is not a size"},
                       Wrong{"--shutdown_delay=5", "is not a duration"},
                       Wrong{"--drain_timeout=-1s", "is negative"},
-                      Wrong{"--backend=tpu", "must be one of: cpu"},
+                      Wrong{"--backend=tpu", "must be one of: cpu, cuda"},
+                      Wrong{"--compute=f16", "must be one of: bf16, f32"},
+                      Wrong{"--gpu_memory_fraction=0", "above 0 and at most 1"},
+                      Wrong{"--gpu_memory_fraction=1.01", "above 0 and at most 1"},
+                      Wrong{"--gpu_memory_fraction=nan", "above 0 and at most 1"},
                       Wrong{"--log_level=loud", "must be one of: debug, info, warn, error, off"},
                       Wrong{"--max_tokens_limit=5", "must not be below --default_max_tokens=256"},
                       Wrong{"--no_such_flag=1", "not expected"}));
@@ -134,7 +146,7 @@ TEST(OptionsTest, HelpIsGroupedAndVersionIsPrinted) {
                             "Shutdown:", "Logging:"}) {
     EXPECT_THAT(help.text, HasSubstr(group));
   }
-  EXPECT_THAT(help.text, HasSubstr("--state_memory SIZE=4GiB"));
+  EXPECT_THAT(help.text, HasSubstr("--max_message_bytes SIZE=64MiB"));
   EXPECT_THAT(Parse({"--version"}).text, HasSubstr("winnow-server "));
 }
 

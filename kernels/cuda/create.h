@@ -17,7 +17,7 @@ struct CudaOptions {
   double memory_fraction = 0.9;  // (0, 1]: of the device's memory, what may be allocated
   // kBF16: matrices, activations, keys and values in bf16, sums in float32; kF32: all in float32.
   DType compute = DType::kBF16;
-  std::string cublaslt;  // path of libcublasLt.so.13; empty: where the loader finds it
+  std::string cublaslt = {};  // path of libcublasLt.so.13; empty: where the loader finds it
 };
 
 // UNIMPLEMENTED in a build without CUDA; UNAVAILABLE: no driver, no device, or not a Hopper;

@@ -185,10 +185,12 @@ int64_t CudaBackend::ReservedBytes(const OpLimits& limits) const {
 }
 
 absl::Status CudaBackend::Reserve(const OpLimits& limits) {
-  limits_ = limits;
-  const SampleBytes sample(limits);
+  limits_.max_logits_rows = std::max(limits_.max_logits_rows, limits.max_logits_rows);
+  limits_.vocab_size = std::max(limits_.vocab_size, limits.vocab_size);
+  const SampleBytes sample(limits_);
   absl::Status status;
   const auto take = [&](DeviceBuffer* buffer, int64_t bytes) {
+    if (bytes <= buffer->size_bytes()) return;
     auto memory = Allocate(bytes);
     if (memory.ok()) *buffer = *std::move(memory);
     status.Update(memory.status());

@@ -101,7 +101,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Matmul> matmul_;
 
   // Reserve's.
-  OpLimits limits_;
+  OpLimits limits_;       // of Sample
   DeviceBuffer scratch_;  // for one op at a time
   DeviceBuffer sample_rows_, sample_edits_, saved_logits_, sample_outputs_;
 };

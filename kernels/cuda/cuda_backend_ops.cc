@@ -218,14 +218,15 @@ absl::Status CudaBackend::SampleRows(const SampleArgs& args, int64_t begin,
                           reinterpret_cast<float*>(saved_logits_.data()), outputs, stream_),
              "Sample"));
   RowResult* results = args.results + begin;
+  const uint32_t vocab = static_cast<uint32_t>(args.logits.dim(1));
   return Result(staging_->Download(
       sample_outputs_.data(), count * sizeof(SampleOutput),
-      [results, rows](const std::byte* bytes) {
+      [results, rows, vocab](const std::byte* bytes) {
         const auto* outputs = reinterpret_cast<const SampleOutput*>(bytes);
         for (size_t i = 0; i < rows.size(); ++i) {
           results[i] = Unpacked(rows[i], outputs[i]);
           if (results[i].fault) continue;
-          for (uint32_t t = 0; t < rows[i].num_top; ++t) {
+          for (uint32_t t = 0; t < std::min(rows[i].num_top, vocab); ++t) {
             results[i].top.push_back({outputs[i].top_tokens[t], outputs[i].top_logprobs[t]});
           }
         }

@@ -27,7 +27,7 @@ struct EditTablesArgs {
 // of `count` numbers.
 struct GatherCountsArgs {
   RaggedBatch batch;
-  std::vector<SlotField> fields;  // [count] int32 each
+  std::vector<SlotField> fields = {};  // [count] int32 each
   int64_t count = 0;
   int32_t* out = nullptr;  // [B, fields, count]
 };

@@ -5,12 +5,14 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "model/device_weights.h"
 #include "model/state_spec.h"
 
 namespace winnow::bench {
 namespace {
 
 constexpr int64_t kMaxSequenceTokens = 4096;  // of growing kinds
+constexpr int64_t kCpuLogitsRows = 64;
 
 template <typename T>
 T Must(absl::StatusOr<T> value) {
@@ -34,23 +36,38 @@ int64_t MatrixElements(const LayerWeights& layer) {
 
 ModelDriver::ModelDriver(const std::string& directory, int threads, int64_t num_sequences,
                          int64_t max_step_tokens, int64_t page_tokens)
-    : config_(Must(LoadModelConfig(directory + "/config.json"))),
-      weights_(Must(Weights::Load(directory, config_))),
-      backend_(Must(cpu::CpuBackend::Create({.num_threads = threads}))),
-      positions_(num_sequences, 0) {
-  const StateSpec spec = Must(StateSpec::Create(
-      config_, {.page_tokens = page_tokens, .max_sequence_tokens = kMaxSequenceTokens}));
+    : cpu_(Must(cpu::CpuBackend::Create({.num_threads = threads}))), backend_(cpu_.get()) {
+  Load(directory, num_sequences, max_step_tokens, page_tokens, kCpuLogitsRows);
+}
+
+ModelDriver::ModelDriver(const std::string& directory, Backend* backend, int64_t num_sequences,
+                         int64_t max_step_tokens, int64_t page_tokens, int64_t logits_block_rows)
+    : backend_(backend) {
+  Load(directory, num_sequences, max_step_tokens, page_tokens, logits_block_rows);
+}
+
+void ModelDriver::Load(const std::string& directory, int64_t num_sequences, int64_t max_step_tokens,
+                       int64_t page_tokens, int64_t logits_block_rows) {
+  config_ = Must(LoadModelConfig(directory + "/config.json"));
+  weights_ = Must(
+      PlaceWeights(Must(Weights::Load(directory, config_)), backend_, [](int64_t, int64_t) {}));
+  positions_.assign(num_sequences, 0);
+  const StateSpec spec =
+      Must(StateSpec::Create(config_, {.page_tokens = page_tokens,
+                                       .page_dtype = backend_->activation_dtype(),
+                                       .max_sequence_tokens = kMaxSequenceTokens}));
   int32_t next_page = kScratchPage + 1;
   for (int64_t slot = 1; slot <= num_sequences; ++slot) {
     for (int64_t entry = 0; entry < spec.table_entries(); ++entry) {
       page_edits_.push_back({static_cast<int32_t>(slot), entry, next_page++});
     }
   }
-  model_ = Must(HybridModel::Create(config_, weights_.get(), backend_.get(), spec,
+  model_ = Must(HybridModel::Create(config_, weights_.get(), backend_, spec,
                                     {.max_step_tokens = max_step_tokens,
                                      .max_step_sequences = num_sequences,
                                      .num_slots = num_sequences,
-                                     .num_pages = next_page - 1}));
+                                     .num_pages = next_page - 1,
+                                     .logits_block_rows = logits_block_rows}));
 }
 
 void ModelDriver::Step(int64_t first, int64_t num_sequences, int64_t num_tokens) {

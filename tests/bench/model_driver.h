@@ -17,9 +17,12 @@ namespace winnow::bench {
 
 class ModelDriver {
  public:
-  // CHECKs that the checkpoint loads.
+  // On a CPU backend of its own. CHECKs that the checkpoint loads.
   ModelDriver(const std::string& directory, int threads, int64_t num_sequences,
               int64_t max_step_tokens, int64_t page_tokens);
+  // On a given backend, which must outlive this.
+  ModelDriver(const std::string& directory, Backend* backend, int64_t num_sequences,
+              int64_t max_step_tokens, int64_t page_tokens, int64_t logits_block_rows);
 
   // Computes the next num_tokens (arbitrary) tokens of each of the first num_sequences sequences
   // from `first` on, in one step, and draws a token after each sequence's last one.
@@ -28,6 +31,7 @@ class ModelDriver {
   int64_t position(int64_t sequence) const { return positions_[sequence]; }
   const ModelConfig& config() const { return config_; }
   const Backend& backend() const { return *backend_; }
+  const StateSpec& state_spec() const { return model_->state_spec(); }
 
   // Weight bytes that a step reads at least: all matrices but the embedding table (the head
   // included), once.
@@ -37,9 +41,13 @@ class ModelDriver {
   int64_t MultiplyAdds(int64_t tokens, int64_t logits_rows) const;
 
  private:
+  void Load(const std::string& directory, int64_t num_sequences, int64_t max_step_tokens,
+            int64_t page_tokens, int64_t logits_block_rows);
+
   ModelConfig config_;
+  std::unique_ptr<Backend> cpu_;
+  Backend* backend_ = nullptr;
   std::unique_ptr<const Weights> weights_;
-  std::unique_ptr<Backend> backend_;
   std::unique_ptr<HybridModel> model_;
   std::vector<int64_t> positions_;
   std::vector<PageTableEdit> page_edits_;  // for the first step

@@ -122,7 +122,7 @@ int LogCapture::Count(const std::string& text) const {
 
 ServedModel ServeFake(FakeModel* model, const Tokenizer* tokenizer, const Options& options) {
   const auto plan =
-      PlanState(model->state_spec(), options.state_memory_bytes, options.max_sequences);
+      PlanState(model->state_spec(), *options.state_memory_bytes, options.max_sequences);
   WINNOW_CHECK(plan.ok()) << plan.status();
   ServedModel served;
   served.model = model;

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "kernels/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "model/device_weights.h"
 #include "model/state_spec.h"
 
 namespace winnow {
@@ -56,17 +58,22 @@ std::unique_ptr<ServedCheckpoint> ServedCheckpoint::Load(const std::string& dire
                                                          const ServedOptions& options) {
   std::unique_ptr<ServedCheckpoint> served(new ServedCheckpoint());
   served->config_ = Must(LoadModelConfig(directory + "/config.json"));
-  served->weights_ = Must(Weights::Load(directory, served->config_));
-  served->backend_ = Must(cpu::CpuBackend::Create({.num_threads = options.threads}));
-  const StateSpec spec = Must(StateSpec::Create(
-      served->config_,
-      {.page_tokens = options.page_tokens, .max_sequence_tokens = options.max_sequence_tokens}));
+  Backend* backend = options.backend;
+  if (backend == nullptr) {
+    served->cpu_ = Must(cpu::CpuBackend::Create({.num_threads = options.threads}));
+    backend = served->cpu_.get();
+  }
+  served->weights_ = Must(PlaceWeights(Must(Weights::Load(directory, served->config_)), backend,
+                                       [](int64_t, int64_t) {}));
+  const StateSpec spec = Must(
+      StateSpec::Create(served->config_, {.page_tokens = options.page_tokens,
+                                          .page_dtype = backend->activation_dtype(),
+                                          .max_sequence_tokens = options.max_sequence_tokens}));
   const int64_t most_pages =
       spec.grows() ? spec.MaxPages(options.max_sequence_tokens) : *spec.MaxPages();
   const int64_t num_pages =
       options.num_pages > 0 ? options.num_pages : options.num_slots * most_pages;
-  served->model_ = Must(HybridModel::Create(served->config_, served->weights_.get(),
-                                            served->backend_.get(), spec,
+  served->model_ = Must(HybridModel::Create(served->config_, served->weights_.get(), backend, spec,
                                             {.max_step_tokens = options.max_step_tokens,
                                              .max_step_sequences = options.num_slots,
                                              .num_slots = options.num_slots,

@@ -1,4 +1,4 @@
-// ServedCheckpoint: a checkpoint behind the real Engine, Scheduler, HybridModel and CPU backend,
+// ServedCheckpoint: a checkpoint behind the real Engine, Scheduler, HybridModel and backend,
 // without gRPC, for tests.
 //
 //   auto served = ServedCheckpoint::Load(dir, options);
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/cpu_backend.h"
+#include "kernels/backend.h"
 #include "model/config.h"
 #include "model/hybrid_model.h"
 #include "model/weights.h"
@@ -23,7 +23,8 @@
 namespace winnow {
 
 struct ServedOptions {
-  int threads = 2;
+  Backend* backend = nullptr;  // not owned, outlives the checkpoint; null: a CPU backend
+  int threads = 2;             // of the CPU backend
   int64_t page_tokens = 16;
   int64_t num_slots = 8;
   int64_t num_pages = 0;              // 0: enough for num_slots sequences of the largest size
@@ -61,8 +62,8 @@ class ServedCheckpoint {
   void SubmitTo(std::shared_ptr<OutputSink> sink, RequestSpec spec);
 
   ModelConfig config_;
+  std::unique_ptr<Backend> cpu_;
   std::unique_ptr<const Weights> weights_;
-  std::unique_ptr<Backend> backend_;
   std::unique_ptr<HybridModel> model_;
   std::unique_ptr<Engine> engine_;
 };
