@@ -250,8 +250,9 @@ struct RouterRun {
   std::vector<std::vector<float>> scores, histories;
 };
 
-RouterRun RunRouter(Backend& backend, DType inputs, int64_t heads, int64_t dim, bool shared,
-                    RoutingMethod method, const std::vector<ConvShape>& convs) {
+// Steps of up to `most` rows of a sequence.
+RouterRun RunRouter(Backend& backend, DType inputs, int64_t most, int64_t heads, int64_t dim,
+                    bool shared, RoutingMethod method, const std::vector<ConvShape>& convs) {
   const TestRouter router(backend, 2 * dim, shared ? 1 : heads, method, convs);
   std::vector<std::unique_ptr<TestField>> histories;
   std::vector<SlotField> fields;
@@ -262,7 +263,7 @@ RouterRun RunRouter(Backend& backend, DType inputs, int64_t heads, int64_t dim, 
   }
   RouterRun run;
   uint64_t seed = 50;
-  for (const auto& parts : RandomSteps(kTotals, 70, 3)) {
+  for (const auto& parts : RandomSteps(kTotals, most, 3)) {
     const TestBatch batch(backend, parts);
     const int64_t t = batch.view().num_tokens;
     const DType dtype = backend.activation_dtype();
@@ -298,20 +299,22 @@ TEST_P(AttentionOps, RouterScores) {
       {1, 3, false, RoutingMethod::kSigmoid, {{1, 1, 1}}},
       {2, 130, false, RoutingMethod::kSigmoid, {{100, 5, 9}}}};
   for (const Case& c : cases) {
-    SCOPED_TRACE(c.dim);
-    const RouterRun expected =
-        RunRouter(Cpu(), GetParam(), c.heads, c.dim, c.shared, c.method, c.convs);
-    const RouterRun actual =
-        RunRouter(CudaFor(GetParam()), GetParam(), c.heads, c.dim, c.shared, c.method, c.convs);
-    for (size_t step = 0; step < expected.scores.size(); ++step) {
-      EXPECT_TRUE(
-          Near(actual.scores[step], expected.scores[step], {.relative = 1e-4, .absolute = 1e-5}))
-          << "step " << step;
-    }
-    for (size_t i = 0; i < expected.histories.size(); ++i) {
-      EXPECT_TRUE(
-          Near(actual.histories[i], expected.histories[i], {.relative = 1e-4, .absolute = 1e-5}))
-          << "history " << i;
+    for (const int64_t most : {1, 70}) {
+      SCOPED_TRACE(::testing::Message() << "dim " << c.dim << ", rows " << most);
+      const RouterRun expected =
+          RunRouter(Cpu(), GetParam(), most, c.heads, c.dim, c.shared, c.method, c.convs);
+      const RouterRun actual = RunRouter(CudaFor(GetParam()), GetParam(), most, c.heads, c.dim,
+                                         c.shared, c.method, c.convs);
+      for (size_t step = 0; step < expected.scores.size(); ++step) {
+        EXPECT_TRUE(
+            Near(actual.scores[step], expected.scores[step], {.relative = 1e-4, .absolute = 1e-5}))
+            << "step " << step;
+      }
+      for (size_t i = 0; i < expected.histories.size(); ++i) {
+        EXPECT_TRUE(
+            Near(actual.histories[i], expected.histories[i], {.relative = 1e-4, .absolute = 1e-5}))
+            << "history " << i;
+      }
     }
   }
 }

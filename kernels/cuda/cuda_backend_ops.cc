@@ -8,6 +8,7 @@
 #include "kernels/cuda/dense_kernels.h"
 #include "kernels/cuda/departures.h"
 #include "kernels/cuda/router.h"
+#include "kernels/cuda/router_step.h"
 #include "kernels/cuda/short_conv.h"
 #include "kernels/cuda/simple_attention.h"
 #include "kernels/cuda/simple_gated_delta.h"
@@ -139,6 +140,7 @@ absl::Status CudaBackend::RouterScores(const RouterScoresArgs& args) {
     WINNOW_CHECK(conv.in == in) << conv.in << " inputs, expected " << in;
     outputs += in = conv.out;
   }
+  if (IsRouterStep(args)) return Result(LaunchRouterStep(args, stream_), "RouterScores");
   const int64_t needed = RouterScratchBytes(args.batch.num_tokens, heads * outputs);
   WINNOW_CHECK(needed <= scratch_.size_bytes()) << needed << " of " << scratch_.size_bytes();
   return Result(LaunchRouterScores(args, scratch_.data(), stream_), "RouterScores");

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cuda/device.cuh"
@@ -8,14 +9,15 @@ namespace winnow::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-// Rows of a sequence that one thread computes, one after the other. At least the longest history,
-// so that only the first tile of a sequence reads it.
-constexpr int kTileRows = static_cast<int>(kMaxShortConvWidth) - 1;
+// Rows of a sequence that one thread computes, one after the other: more where the history is
+// longer, so that only the first tile of a sequence reads it.
+constexpr int64_t kMinTileRows = 8;
 
 struct ConvParams {
   RaggedBatch batch;
   const float* weight;  // [C, width]
   int width;
+  int tile_rows;
   SlotField history;
   int64_t channels;
   int64_t x_stride, out_stride;
@@ -84,10 +86,10 @@ __global__ void ShortConvKernel(ConvParams p, const T* x, T* out) {
   const int sequence = blockIdx.y;
   const int first_row = p.batch.row_offsets[sequence];
   const int num_rows = p.batch.row_offsets[sequence + 1] - first_row;
-  const int begin = blockIdx.z * kTileRows;
+  const int begin = blockIdx.z * p.tile_rows;
   if (channel >= p.channels || begin >= num_rows) return;
   const ConvThread<kLanes, T> conv(p, x, channel, sequence);
-  const int end = min(num_rows, begin + kTileRows);
+  const int end = min(num_rows, begin + p.tile_rows);
   for (int row = begin; row < end; ++row) {
     conv.Row(row, out + int64_t{first_row + row} * p.out_stride + channel);
   }
@@ -99,14 +101,15 @@ __global__ void ShortConvKernel(ConvParams p, const T* x, T* out) {
 cudaError_t LaunchShortConv(const ShortConvArgs& args, cudaStream_t stream) {
   if (args.batch.num_tokens == 0) return cudaSuccess;
   if (args.width < 1 || args.width > kMaxShortConvWidth) return cudaErrorInvalidValue;
-  ConvParams p = {.batch = args.batch,
-                  .weight = args.weight,
-                  .width = static_cast<int>(args.width),
-                  .history = args.history,
-                  .channels = args.x.RowSize(),
-                  .x_stride = args.x.row_stride,
-                  .out_stride = args.out.row_stride};
-  const int64_t tiles = CeilDiv(args.batch.max_tokens_per_sequence, kTileRows);
+  const ConvParams p = {.batch = args.batch,
+                        .weight = args.weight,
+                        .width = static_cast<int>(args.width),
+                        .tile_rows = static_cast<int>(std::max(kMinTileRows, args.width - 1)),
+                        .history = args.history,
+                        .channels = args.x.RowSize(),
+                        .x_stride = args.x.row_stride,
+                        .out_stride = args.out.row_stride};
+  const int64_t tiles = CeilDiv(args.batch.max_tokens_per_sequence, p.tile_rows);
   return ForActivation(args.x.dtype, [&](auto element) {
     using T = decltype(element);
     return ForLanes(LanesOf({args.x, args.out}), [&](auto lanes) {
