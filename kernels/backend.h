@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -109,9 +110,23 @@ class Backend {
   virtual absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) = 0;
   virtual absl::Status Synchronize() = 0;
 
+  // Whether it likes outputs of LinearGroup side by side, in one array.
+  virtual bool joins_products() const = 0;
+
+  // Whether it replays ops: then steps of single tokens should come in few sizes.
+  virtual bool replays() const = 0;
+  // Does what `issue` does, which calls ops that read and write no host memory (not Upload,
+  // Download, Zero, Sample), the same ones with the same arguments whenever `key` is the same. From
+  // the second time on the backend may replay what it recorded, without calling `issue`.
+  virtual absl::Status Replay(uint64_t key, const std::function<absl::Status()>& issue) = 0;
+  // A key that was never given before; and the end of one: its arguments may be freed then.
+  virtual uint64_t NewReplayKey() = 0;
+  virtual void ForgetReplay(uint64_t key) = 0;
+
   virtual absl::Status Embed(const EmbedArgs& args) = 0;
   virtual absl::Status RmsNorm(const RmsNormArgs& args) = 0;
   virtual absl::Status Linear(const LinearArgs& args) = 0;
+  virtual absl::Status LinearGroup(const LinearGroupArgs& args) = 0;
   virtual absl::Status RopeTable(const RopeTableArgs& args) = 0;
   virtual absl::Status Rope(const RopeArgs& args) = 0;
   virtual absl::Status SwiGlu(const SwiGluArgs& args) = 0;
@@ -120,6 +135,7 @@ class Backend {
   virtual absl::Status GatherRows(const GatherRowsArgs& args) = 0;
 
   virtual absl::Status ShortConv(const ShortConvArgs& args) = 0;
+  virtual absl::Status ShortConvGroup(const ShortConvGroupArgs& args) = 0;
   virtual absl::Status GatedDelta(const GatedDeltaArgs& args) = 0;
 
   virtual absl::Status RouterScores(const RouterScoresArgs& args) = 0;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
@@ -17,6 +18,16 @@
 
 namespace winnow {
 
+// How a backend likes its activations.
+struct ActivationLayout {
+  DType dtype = DType::kF32;
+  bool joined = false;  // outputs of one group of products are neighbouring columns of one array
+
+  static ActivationLayout Of(const Backend& backend) {
+    return {.dtype = backend.activation_dtype(), .joined = backend.joins_products()};
+  }
+};
+
 // A bump allocator. Without memory (the default) it only measures.
 class Arena {
  public:
@@ -24,6 +35,9 @@ class Arena {
   Arena(std::byte* data, int64_t size_bytes) : data_(data), size_bytes_(size_bytes) {}
 
   TensorView Take(DType dtype, std::initializer_list<int64_t> shape);
+  // Arrays [rows, sizes[i]]: neighbouring columns of one, or each by itself.
+  std::vector<TensorView> TakeColumns(const ActivationLayout& layout, int64_t rows,
+                                      std::initializer_list<int64_t> sizes);
   int64_t used_bytes() const { return used_bytes_; }
 
  private:
@@ -32,10 +46,11 @@ class Arena {
   int64_t used_bytes_ = 0;
 };
 
-// Scratch of one sublayer; T tokens and B sequences at most. Activations are `dtype` but where
-// said.
+// Scratch of one sublayer; T tokens and B sequences at most. Activations are of the layout's type
+// but where said.
 struct GatedDeltaScratch {
-  GatedDeltaScratch(Arena& arena, const GatedDeltaConfig& config, int64_t num_tokens, DType dtype);
+  GatedDeltaScratch(Arena& arena, const GatedDeltaConfig& config, int64_t num_tokens,
+                    const ActivationLayout& layout);
   TensorView q_in, k_in, v_in;  // before the short convolution
   TensorView q, k,
       v;  // [T, Hk, Dk], [T, Hk, Dk], [T, Hv, Dv]; the inputs themselves without convolution
@@ -46,21 +61,24 @@ struct GatedDeltaScratch {
 
 struct AttentionScratch {
   AttentionScratch(Arena& arena, const AttentionConfig& config, int64_t num_tokens,
-                   int64_t num_sequences, DType dtype);
+                   int64_t num_sequences, const ActivationLayout& layout);
   TensorView q, k, v, out;  // [T, Hq, D], [T, Hkv, D], [T, Hkv, D], [T, Hq, D]
+  // What gets the rotary embedding: q and k as one [T, Hq + Hkv, D] where they are neighbours.
+  std::vector<TensorView> rotated;
   // With eviction:
   TensorView scores;  // [T, Hkv] float32
   KeptPlan plan;
 };
 
 struct MlpScratch {
-  MlpScratch(Arena& arena, int64_t intermediate_size, int64_t num_tokens, DType dtype);
+  MlpScratch(Arena& arena, int64_t intermediate_size, int64_t num_tokens,
+             const ActivationLayout& layout);
   TensorView gate, up;  // [T, F]
 };
 
 struct LogitsScratch {
   LogitsScratch(Arena& arena, int64_t hidden_size, int64_t vocab_size, int64_t num_rows,
-                DType dtype);
+                const ActivationLayout& layout);
   TensorView hidden;  // [R, M]
   TensorView logits;  // [R, vocab] float32
 };
@@ -78,7 +96,8 @@ class Activations {
   static absl::StatusOr<Activations> Create(Backend* backend, const ModelConfig& config,
                                             const ActivationLimits& limits);
   // What Create allocates.
-  static int64_t Bytes(const ModelConfig& config, const ActivationLimits& limits, DType dtype);
+  static int64_t Bytes(const ModelConfig& config, const ActivationLimits& limits,
+                       const ActivationLayout& layout);
 
   // Step tables, uploaded at the start of a step, all at once: positions [T] int64, tokens [T],
   // row_offsets [B + 1], slots [B], logits rows [R] int32, each from a multiple of 16 bytes on.
@@ -98,7 +117,7 @@ class Activations {
  private:
   Activations() = default;
   void CarveNamed(Arena& arena, const ModelConfig& config, const ActivationLimits& limits,
-                  DType dtype);
+                  const ActivationLayout& layout);
 
   DeviceBuffer memory_;
   std::byte* scratch_ = nullptr;

@@ -1,6 +1,7 @@
 #include "model/hybrid_model.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -17,6 +18,9 @@
 
 namespace winnow {
 namespace {
+
+// Larger steps of single tokens take so long that issuing their ops does not matter.
+constexpr int64_t kMaxReplayedSequences = 1024;
 
 ActivationLimits ActivationLimitsOf(const ModelLimits& limits) {
   return {.max_tokens = limits.max_step_tokens,
@@ -52,7 +56,7 @@ OpLimits OpLimitsOf(const ModelConfig& config, const ModelLimits& limits) {
 
 int64_t HybridModel::WorkingBytes(const ModelConfig& config, const Backend& backend,
                                   const ModelLimits& limits) {
-  return Activations::Bytes(config, ActivationLimitsOf(limits), backend.activation_dtype()) +
+  return Activations::Bytes(config, ActivationLimitsOf(limits), ActivationLayout::Of(backend)) +
          backend.ReservedBytes(OpLimitsOf(config, limits));
 }
 
@@ -78,7 +82,12 @@ HybridModel::HybridModel(const ModelConfig& config, const Weights* weights, Back
       weights_(weights),
       backend_(backend),
       store_(std::move(store)),
-      activations_(std::move(activations)) {}
+      activations_(std::move(activations)),
+      layout_(ActivationLayout::Of(*backend)) {}
+
+HybridModel::~HybridModel() {
+  for (const auto& [sequences, key] : replay_keys_) backend_->ForgetReplay(key);
+}
 
 absl::Status HybridModel::Launch(const StepBatch& batch) {
   WINNOW_CHECK(!in_flight_) << "a step is in flight";
@@ -98,7 +107,7 @@ absl::Status HybridModel::LaunchOps(const StepBatch& batch) {
   WINNOW_RETURN_IF_ERROR(store_.ZeroSlots(batch.zero_slots));
   WINNOW_RETURN_IF_ERROR(store_.ApplyEdits(batch.page_edits));
   WINNOW_RETURN_IF_ERROR(UploadStep(batch));
-  WINNOW_RETURN_IF_ERROR(Forward());
+  WINNOW_RETURN_IF_ERROR(ForwardOrReplay());
   WINNOW_RETURN_IF_ERROR(LogitsAndSample(batch));
   return DownloadKeptCounts(batch);
 }
@@ -125,7 +134,8 @@ absl::Status HybridModel::UploadStep(const StepBatch& batch) {
     WINNOW_CHECK(rows >= 1 && 0 < batch.slots[i] && batch.slots[i] <= limits_.num_slots)
         << rows << " rows in slot " << batch.slots[i];
   }
-  tables_.Pack(batch, absl::MakeConstSpan(batch.logits_rows).first(FirstBlockRows(batch)));
+  tables_.Pack(batch, absl::MakeConstSpan(batch.logits_rows).first(FirstBlockRows(batch)),
+               NumPadding(batch));
   std::byte* device = static_cast<std::byte*>(activations_.tables.raw);
   batch_ = tables_.View(device);
   return backend_->Upload(device, tables_.bytes().data(),
@@ -134,6 +144,23 @@ absl::Status HybridModel::UploadStep(const StepBatch& batch) {
 
 int64_t HybridModel::FirstBlockRows(const StepBatch& batch) const {
   return std::min(limits_.logits_block_rows, static_cast<int64_t>(batch.logits_rows.size()));
+}
+
+int64_t HybridModel::NumPadding(const StepBatch& batch) const {
+  const int64_t b = batch.num_sequences();
+  if (!backend_->replays() || batch.num_tokens() != b) return 0;
+  const int64_t step = b <= 64 ? 8 : b <= 256 ? 16 : 64;
+  const int64_t size = b <= 8 ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(b)))
+                              : (b + step - 1) / step * step;
+  return std::min({size, limits_.max_step_tokens, limits_.max_step_sequences}) - b;
+}
+
+absl::Status HybridModel::ForwardOrReplay() {
+  const int64_t b = batch_.num_sequences;
+  if (!backend_->replays() || batch_.num_tokens != b || b > kMaxReplayedSequences) return Forward();
+  const auto [place, is_new] = replay_keys_.emplace(b, 0);
+  if (is_new) place->second = backend_->NewReplayKey();
+  return backend_->Replay(place->second, [this] { return Forward(); });
 }
 
 absl::Status HybridModel::Forward() {
@@ -176,10 +203,11 @@ absl::Status HybridModel::Layer(int layer) {
   return Mlp(weights);
 }
 
-absl::Status HybridModel::Project(const WeightMatrix& weight, const TensorView& out) {
-  return backend_->Linear({.x = activations_.normed.First(batch_.num_tokens),
-                           .weight = weight,
-                           .out = out.Rows({weight.rows})});
+absl::Status HybridModel::Project(std::vector<WeightMatrix> weights, std::vector<TensorView> outs) {
+  for (size_t i = 0; i < outs.size(); ++i) outs[i] = outs[i].Rows({weights[i].rows});
+  return backend_->LinearGroup({.x = activations_.normed.First(batch_.num_tokens),
+                                .weights = std::move(weights),
+                                .outs = std::move(outs)});
 }
 
 absl::Status HybridModel::ProjectOut(const TensorView& x, const WeightMatrix& weight) {
@@ -191,17 +219,16 @@ absl::Status HybridModel::ProjectOut(const TensorView& x, const WeightMatrix& we
 absl::Status HybridModel::GatedDeltaMixer(int layer, const GatedDeltaConfig& config,
                                           const GatedDeltaWeights& weights) {
   Arena arena = activations_.Scratch();
-  const GatedDeltaScratch s(arena, config, batch_.num_tokens, backend_->activation_dtype());
-  WINNOW_RETURN_IF_ERROR(Project(weights.q, s.q_in));
-  WINNOW_RETURN_IF_ERROR(Project(weights.k, s.k_in));
-  WINNOW_RETURN_IF_ERROR(Project(weights.v, s.v_in));
-  WINNOW_RETURN_IF_ERROR(Project(weights.a, s.a));
-  WINNOW_RETURN_IF_ERROR(Project(weights.b, s.b));
-  if (config.use_gate) WINNOW_RETURN_IF_ERROR(Project(weights.gate, s.gate));
-
-  WINNOW_RETURN_IF_ERROR(Convolve(layer, config, "q_conv", s.q_in, weights.q_conv, s.q));
-  WINNOW_RETURN_IF_ERROR(Convolve(layer, config, "k_conv", s.k_in, weights.k_conv, s.k));
-  WINNOW_RETURN_IF_ERROR(Convolve(layer, config, "v_conv", s.v_in, weights.v_conv, s.v));
+  const GatedDeltaScratch s(arena, config, batch_.num_tokens, layout_);
+  std::vector<WeightMatrix> matrices = {weights.q, weights.k, weights.v};
+  std::vector<TensorView> outs = {s.q_in, s.k_in, s.v_in};
+  if (config.use_gate) {
+    matrices.push_back(weights.gate);
+    outs.push_back(s.gate);
+  }
+  WINNOW_RETURN_IF_ERROR(Project(std::move(matrices), std::move(outs)));
+  WINNOW_RETURN_IF_ERROR(Project({weights.a, weights.b}, {s.a, s.b}));
+  WINNOW_RETURN_IF_ERROR(Convolve(layer, config, weights, s));
   WINNOW_RETURN_IF_ERROR(backend_->GatedDelta({.batch = batch_,
                                                .q = s.q,
                                                .k = s.k,
@@ -219,33 +246,41 @@ absl::Status HybridModel::GatedDeltaMixer(int layer, const GatedDeltaConfig& con
 }
 
 absl::Status HybridModel::Convolve(int layer, const GatedDeltaConfig& config,
-                                   std::string_view field, const TensorView& x, const float* weight,
-                                   const TensorView& out) {
-  const TensorView flat = x.Rows({x.RowSize()});
-  if (!config.use_short_conv) return backend_->Silu({.x = flat});  // out is x
-  return backend_->ShortConv({.batch = batch_,
-                              .x = flat,
-                              .weight = weight,
-                              .width = config.conv_size,
-                              .history = store_.Field(layer, field),
-                              .out = out.Rows({out.RowSize()})});
+                                   const GatedDeltaWeights& weights, const GatedDeltaScratch& s) {
+  const auto flat = [](const TensorView& x) { return x.Rows({x.RowSize()}); };
+  if (!config.use_short_conv) {  // outputs are the inputs
+    for (const TensorView& x : {s.q_in, s.k_in, s.v_in}) {
+      WINNOW_RETURN_IF_ERROR(backend_->Silu({.x = flat(x)}));
+    }
+    return absl::OkStatus();
+  }
+  const auto part = [&](const char* field, const TensorView& x, const float* weight,
+                        const TensorView& out) {
+    return ShortConvArgs{.batch = batch_,
+                         .x = flat(x),
+                         .weight = weight,
+                         .width = config.conv_size,
+                         .history = store_.Field(layer, field),
+                         .out = flat(out)};
+  };
+  return backend_->ShortConvGroup({.parts = {part("q_conv", s.q_in, weights.q_conv, s.q),
+                                             part("k_conv", s.k_in, weights.k_conv, s.k),
+                                             part("v_conv", s.v_in, weights.v_conv, s.v)}});
 }
 
 absl::Status HybridModel::AttentionMixer(int layer, const AttentionConfig& config,
                                          const AttentionWeights& weights) {
   Arena arena = activations_.Scratch();
-  const AttentionScratch s(arena, config, batch_.num_tokens, batch_.num_sequences,
-                           backend_->activation_dtype());
-  WINNOW_RETURN_IF_ERROR(Project(weights.q, s.q));
-  WINNOW_RETURN_IF_ERROR(Project(weights.k, s.k));
-  WINNOW_RETURN_IF_ERROR(Project(weights.v, s.v));
+  const AttentionScratch s(arena, config, batch_.num_tokens, batch_.num_sequences, layout_);
+  WINNOW_RETURN_IF_ERROR(Project({weights.q, weights.k, weights.v}, {s.q, s.k, s.v}));
   // The router reads keys before RoPE.
   if (config.eviction.has_value()) {
     WINNOW_RETURN_IF_ERROR(RetainTokens(layer, config, *weights.router, s));
   }
   const TensorView cos_sin = activations_.cos_sin.First(batch_.num_tokens);
-  WINNOW_RETURN_IF_ERROR(backend_->Rope({.cos_sin = cos_sin, .x = s.q}));
-  WINNOW_RETURN_IF_ERROR(backend_->Rope({.cos_sin = cos_sin, .x = s.k}));
+  for (const TensorView& x : s.rotated) {
+    WINNOW_RETURN_IF_ERROR(backend_->Rope({.cos_sin = cos_sin, .x = x}));
+  }
 
   const KeptPlan* plan = config.eviction.has_value() ? &s.plan : nullptr;
   const int64_t buffer_size = plan != nullptr ? config.eviction->buffer_size : 0;
@@ -295,10 +330,8 @@ absl::Status HybridModel::RetainTokens(int layer, const AttentionConfig& config,
 
 absl::Status HybridModel::Mlp(const LayerWeights& weights) {
   Arena arena = activations_.Scratch();
-  const MlpScratch s(arena, config_.intermediate_size, batch_.num_tokens,
-                     backend_->activation_dtype());
-  WINNOW_RETURN_IF_ERROR(Project(weights.mlp_gate, s.gate));
-  WINNOW_RETURN_IF_ERROR(Project(weights.mlp_up, s.up));
+  const MlpScratch s(arena, config_.intermediate_size, batch_.num_tokens, layout_);
+  WINNOW_RETURN_IF_ERROR(Project({weights.mlp_gate, weights.mlp_up}, {s.gate, s.up}));
   WINNOW_RETURN_IF_ERROR(backend_->SwiGlu({.gate = s.gate, .up = s.up, .out = s.gate}));
   return ProjectOut(s.gate, weights.mlp_down);
 }
@@ -325,8 +358,7 @@ absl::Status HybridModel::LogitsAndSample(const StepBatch& batch) {
 absl::Status HybridModel::SampleBlock(const StepBatch& batch, int64_t begin, int64_t n,
                                       const int32_t* rows) {
   Arena arena = activations_.Scratch();
-  const LogitsScratch s(arena, config_.hidden_size, config_.vocab_size, n,
-                        backend_->activation_dtype());
+  const LogitsScratch s(arena, config_.hidden_size, config_.vocab_size, n, layout_);
   WINNOW_RETURN_IF_ERROR(backend_->GatherRows(
       {.x = activations_.normed.First(batch_.num_tokens), .rows = rows, .out = s.hidden}));
   WINNOW_RETURN_IF_ERROR(
@@ -340,12 +372,12 @@ absl::Status HybridModel::DownloadKeptCounts(const StepBatch& batch) {
   const int64_t lists = store_.spec().num_kept_lists();
   if (lists == 0) return absl::OkStatus();
   std::vector<SlotField> fields = store_.KeptCounts();
+  RaggedBatch real = batch_;  // without padding
+  real.num_sequences = batch.num_sequences();
   const int64_t count = lists / static_cast<int64_t>(fields.size());
   const TensorView& counts = activations_.kept_counts;
-  WINNOW_RETURN_IF_ERROR(backend_->GatherCounts({.batch = batch_,
-                                                 .fields = std::move(fields),
-                                                 .count = count,
-                                                 .out = counts.data<int32_t>()}));
+  WINNOW_RETURN_IF_ERROR(backend_->GatherCounts(
+      {.batch = real, .fields = std::move(fields), .count = count, .out = counts.data<int32_t>()}));
   result_.kept_counts.resize(batch.num_sequences() * lists);
   return backend_->Download(result_.kept_counts.data(), static_cast<const std::byte*>(counts.raw),
                             static_cast<int64_t>(result_.kept_counts.size() * sizeof(int32_t)));

@@ -8,8 +8,9 @@
 #define WINNOW_MODEL_HYBRID_MODEL_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
-#include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
@@ -33,6 +34,7 @@ struct ModelLimits {
 
 class HybridModel final : public Model {
  public:
+  ~HybridModel() override;
   static absl::StatusOr<std::unique_ptr<HybridModel>> Create(const ModelConfig& config,
                                                              const Weights* weights,
                                                              Backend* backend,
@@ -54,9 +56,13 @@ class HybridModel final : public Model {
               const ModelLimits& limits, StateStore store, Activations activations);
 
   absl::Status LaunchOps(const StepBatch& batch);
+  // Forward, replayed where it is a step of single tokens.
+  absl::Status ForwardOrReplay();
   // The step, in order; each is a list of ops.
   absl::Status UploadStep(const StepBatch& batch);
   int64_t FirstBlockRows(const StepBatch& batch) const;
+  // Sequences that a step of single tokens is padded with, so that it has one of few sizes.
+  int64_t NumPadding(const StepBatch& batch) const;
   absl::Status Forward();
   absl::Status Layer(int layer);
   absl::Status GatedDeltaMixer(int layer, const GatedDeltaConfig& config,
@@ -73,12 +79,12 @@ class HybridModel final : public Model {
 
   // residual += delta (if asked); normed = RMSNorm(residual).
   absl::Status Norm(const float* weight, bool with_delta);
-  // out = normed W^T.
-  absl::Status Project(const WeightMatrix& weight, const TensorView& out);
+  // outs[i] = normed weights[i]^T.
+  absl::Status Project(std::vector<WeightMatrix> weights, std::vector<TensorView> outs);
   // delta = x W^T.
   absl::Status ProjectOut(const TensorView& x, const WeightMatrix& weight);
-  absl::Status Convolve(int layer, const GatedDeltaConfig& config, std::string_view field,
-                        const TensorView& x, const float* weight, const TensorView& out);
+  absl::Status Convolve(int layer, const GatedDeltaConfig& config, const GatedDeltaWeights& weights,
+                        const GatedDeltaScratch& scratch);
 
   const ModelConfig config_;
   const ModelLimits limits_;
@@ -86,6 +92,8 @@ class HybridModel final : public Model {
   Backend* const backend_;
   StateStore store_;
   Activations activations_;
+  const ActivationLayout layout_;
+  std::map<int64_t, uint64_t> replay_keys_;  // by number of sequences
 
   // The step in flight.
   StepTables tables_;

@@ -1,8 +1,9 @@
 #include "model/step_tables.h"
 
 #include <algorithm>
-#include <cstring>
-#include <type_traits>
+#include <vector>
+
+#include "model/state_spec.h"
 
 namespace winnow {
 namespace {
@@ -23,29 +24,37 @@ int64_t StepTables::MaxBytes(int64_t num_tokens, int64_t num_sequences, int64_t 
          PartBytes<int32_t>(num_logits_rows);
 }
 
-void StepTables::Pack(const StepBatch& batch, absl::Span<const LogitsRow> logits_rows) {
-  num_tokens_ = batch.num_tokens();
-  num_sequences_ = batch.num_sequences();
+// Appends the values and `num_padding` more; returns where they begin.
+template <typename T>
+int64_t StepTables::Append(const std::vector<T>& values, T padding, int64_t num_padding) {
+  const int64_t offset = static_cast<int64_t>(bytes_.size());
+  const int64_t count = static_cast<int64_t>(values.size());
+  bytes_.resize(offset + PartBytes<T>(count + num_padding));
+  T* to = reinterpret_cast<T*>(bytes_.data() + offset);
+  std::copy(values.begin(), values.end(), to);
+  std::fill_n(to + count, num_padding, padding);
+  return offset;
+}
+
+void StepTables::Pack(const StepBatch& batch, absl::Span<const LogitsRow> logits_rows,
+                      int64_t num_padding) {
+  num_tokens_ = batch.num_tokens() + num_padding;
+  num_sequences_ = batch.num_sequences() + num_padding;
   max_tokens_per_sequence_ = 0;
-  for (int64_t b = 0; b < num_sequences_; ++b) {
+  for (int64_t b = 0; b < batch.num_sequences(); ++b) {
     max_tokens_per_sequence_ = std::max<int64_t>(max_tokens_per_sequence_,
                                                  batch.row_offsets[b + 1] - batch.row_offsets[b]);
   }
   bytes_.clear();
-  const auto append = [this](const auto& values) {
-    using T = typename std::decay_t<decltype(values)>::value_type;
-    const int64_t offset = static_cast<int64_t>(bytes_.size());
-    bytes_.resize(offset + PartBytes<T>(static_cast<int64_t>(values.size())));
-    std::memcpy(bytes_.data() + offset, values.data(), values.size() * sizeof(T));
-    return offset;
-  };
-  append(batch.positions);
-  tokens_ = append(batch.tokens);
-  row_offsets_ = append(batch.row_offsets);
-  slots_ = append(batch.slots);
-  std::vector<int32_t> rows;
-  for (const LogitsRow& row : logits_rows) rows.push_back(row.row);
-  logits_rows_ = append(rows);
+  Append<int64_t>(batch.positions, 0, num_padding);
+  tokens_ = Append<uint32_t>(batch.tokens, 0, num_padding);
+  std::vector<int32_t> numbers = batch.row_offsets;
+  for (int64_t i = 0; i < num_padding; ++i) numbers.push_back(numbers.back() + 1);
+  row_offsets_ = Append<int32_t>(numbers, 0, 0);
+  slots_ = Append<int32_t>(batch.slots, kScratchSlot, num_padding);
+  numbers.clear();
+  for (const LogitsRow& row : logits_rows) numbers.push_back(row.row);
+  logits_rows_ = Append<int32_t>(numbers, 0, 0);
 }
 
 RaggedBatch StepTables::View(const std::byte* device) const {

@@ -1,7 +1,7 @@
 // StepTables: what a step's ops know of its rows, packed for one upload.
 //
 //   StepTables tables;
-//   tables.Pack(batch, first_logits_rows);            // host memory
+//   tables.Pack(batch, first_logits_rows, 0);         // host memory
 //   upload tables.bytes() to `device`
 //   RaggedBatch view = tables.View(device);
 //
@@ -25,8 +25,9 @@ class StepTables {
   // Bytes of the largest step with that many tokens, sequences and logits rows; a multiple of 4.
   static int64_t MaxBytes(int64_t num_tokens, int64_t num_sequences, int64_t num_logits_rows);
 
-  // `logits_rows`: at most as many as MaxBytes was asked for.
-  void Pack(const StepBatch& batch, absl::Span<const LogitsRow> logits_rows);
+  // `logits_rows`: at most as many as MaxBytes was asked for. `num_padding`: sequences that follow
+  // the batch's, of one token 0 at position 0 in the scratch slot.
+  void Pack(const StepBatch& batch, absl::Span<const LogitsRow> logits_rows, int64_t num_padding);
   const std::vector<std::byte>& bytes() const { return bytes_; }
 
   // The packed step's tables at `device`, to which bytes() was copied.
@@ -34,6 +35,9 @@ class StepTables {
   const int32_t* LogitsRows(const std::byte* device) const;
 
  private:
+  template <typename T>
+  int64_t Append(const std::vector<T>& values, T padding, int64_t num_padding);
+
   std::vector<std::byte> bytes_;
   int64_t num_tokens_ = 0, num_sequences_ = 0;
   int64_t max_tokens_per_sequence_ = 0;

@@ -32,7 +32,7 @@ TEST(StepTables, ViewHasWhatWasPacked) {
   // Packed twice: what a larger step left must not show.
   for (const std::vector<int32_t>& rows : {std::vector<int32_t>{5, 1, 9}, {1}, {2, 1, 1, 3}}) {
     const StepBatch batch = Batch(rows);
-    tables.Pack(batch, batch.logits_rows);
+    tables.Pack(batch, batch.logits_rows, 0);
     const std::vector<std::byte> device = tables.bytes();
     EXPECT_EQ(static_cast<int64_t>(device.size()),
               StepTables::MaxBytes(batch.num_tokens(), batch.num_sequences(),
@@ -54,10 +54,29 @@ TEST(StepTables, ViewHasWhatWasPacked) {
   }
 }
 
+TEST(StepTables, PaddingIsSingleTokensOfTheScratchSlot) {
+  StepTables tables;
+  const StepBatch batch = Batch({1, 1, 1});
+  tables.Pack(batch, batch.logits_rows, 2);
+  EXPECT_EQ(static_cast<int64_t>(tables.bytes().size()), StepTables::MaxBytes(5, 5, 3));
+  const std::vector<std::byte> device = tables.bytes();
+  const RaggedBatch view = tables.View(device.data());
+  EXPECT_EQ(view.num_tokens, 5);
+  EXPECT_EQ(view.num_sequences, 5);
+  EXPECT_EQ(view.max_tokens_per_sequence, 1);
+  for (int64_t b = 0; b < 5; ++b) {
+    EXPECT_EQ(view.row_offsets[b + 1], b + 1);
+    EXPECT_EQ(view.slots[b], b < 3 ? batch.slots[b] : 0);
+    EXPECT_EQ(view.positions[b], b < 3 ? batch.positions[b] : 0);
+    EXPECT_EQ(view.tokens[b], b < 3 ? batch.tokens[b] : 0u);
+  }
+  EXPECT_EQ(tables.LogitsRows(device.data())[2], 2);
+}
+
 TEST(StepTables, PartsAreAligned) {
   StepTables tables;
   const StepBatch batch = Batch({1, 2});
-  tables.Pack(batch, {});
+  tables.Pack(batch, {}, 0);
   alignas(16) const std::byte device[256] = {};
   const RaggedBatch view = tables.View(device);
   for (const void* part :

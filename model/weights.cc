@@ -216,9 +216,10 @@ class WeightsBuilder {
     w.q = Matrix("attn.q_proj.weight");
     w.k = Matrix("attn.k_proj.weight");
     w.v = Matrix("attn.v_proj.weight");
+    // Matrices whose products are taken together follow each other where they are placed.
+    if (config.use_gate) w.gate = Matrix("attn.g_proj.weight");
     w.a = Matrix("attn.a_proj.weight");
     w.b = Matrix("attn.b_proj.weight");
-    if (config.use_gate) w.gate = Matrix("attn.g_proj.weight");
     w.out = Matrix("attn.o_proj.weight");
     w.a_log = Floats("attn.A_log");
     w.dt_bias = Floats("attn.dt_bias");

@@ -105,6 +105,28 @@ absl::Status CpuBackend::Zero(std::byte* device, int64_t size_bytes) {
 
 absl::Status CpuBackend::Synchronize() { return absl::OkStatus(); }
 
+absl::Status CpuBackend::Replay(uint64_t, const std::function<absl::Status()>& issue) {
+  return issue();
+}
+
+// Nothing is recorded, so nobody can tell keys apart.
+uint64_t CpuBackend::NewReplayKey() { return 0; }
+
+void CpuBackend::ForgetReplay(uint64_t) {}
+
+absl::Status CpuBackend::LinearGroup(const LinearGroupArgs& args) {
+  WINNOW_CHECK(args.weights.size() == args.outs.size());
+  for (size_t i = 0; i < args.weights.size(); ++i) {
+    cpu::Linear(pool_, {.x = args.x, .weight = args.weights[i], .out = args.outs[i]});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CpuBackend::ShortConvGroup(const ShortConvGroupArgs& args) {
+  for (const ShortConvArgs& part : args.parts) cpu::ShortConv(pool_, part);
+  return absl::OkStatus();
+}
+
 // An op's arguments have a type of their own, so none can reach another's kernel.
 #define WINNOW_DISPATCH(Op)                           \
   absl::Status CpuBackend::Op(const Op##Args& args) { \

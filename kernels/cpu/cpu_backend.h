@@ -6,6 +6,7 @@
 #ifndef WINNOW_KERNELS_CPU_CPU_BACKEND_H_
 #define WINNOW_KERNELS_CPU_CPU_BACKEND_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,9 +51,16 @@ class CpuBackend final : public Backend {
   absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) override;
   absl::Status Synchronize() override;
 
+  bool joins_products() const override { return false; }
+  bool replays() const override { return false; }
+  absl::Status Replay(uint64_t key, const std::function<absl::Status()>& issue) override;
+  uint64_t NewReplayKey() override;
+  void ForgetReplay(uint64_t key) override;
+
   absl::Status Embed(const EmbedArgs& args) override;
   absl::Status RmsNorm(const RmsNormArgs& args) override;
   absl::Status Linear(const LinearArgs& args) override;
+  absl::Status LinearGroup(const LinearGroupArgs& args) override;
   absl::Status RopeTable(const RopeTableArgs& args) override;
   absl::Status Rope(const RopeArgs& args) override;
   absl::Status SwiGlu(const SwiGluArgs& args) override;
@@ -60,6 +68,7 @@ class CpuBackend final : public Backend {
   absl::Status GatedRmsNorm(const GatedRmsNormArgs& args) override;
   absl::Status GatherRows(const GatherRowsArgs& args) override;
   absl::Status ShortConv(const ShortConvArgs& args) override;
+  absl::Status ShortConvGroup(const ShortConvGroupArgs& args) override;
   absl::Status GatedDelta(const GatedDeltaArgs& args) override;
   absl::Status RouterScores(const RouterScoresArgs& args) override;
   absl::Status Departures(const DeparturesArgs& args) override;

@@ -92,6 +92,9 @@ absl::Status CudaBackend::Init() {
 
 CudaBackend::~CudaBackend() {
   if (stream_ != nullptr) cudaStreamSynchronize(stream_);
+  for (const auto& [key, graph] : graphs_) {
+    if (graph != nullptr) cudaGraphExecDestroy(graph);
+  }
   matmul_ = nullptr;
   staging_ = nullptr;
   for (DeviceBuffer* buffer :
@@ -178,6 +181,35 @@ absl::Status CudaBackend::Copy(std::byte* to, const std::byte* from, int64_t siz
 }
 
 absl::Status CudaBackend::Synchronize() { return Result(staging_->Synchronize()); }
+
+absl::Status CudaBackend::Replay(uint64_t key, const std::function<absl::Status()>& issue) {
+  const auto [place, is_new] = graphs_.emplace(key, nullptr);
+  if (is_new) return issue();
+  if (place->second == nullptr) WINNOW_RETURN_IF_ERROR(Record(issue, &place->second));
+  return Result(cudaGraphLaunch(place->second, stream_), "replaying a step");
+}
+
+absl::Status CudaBackend::Record(const std::function<absl::Status()>& issue,
+                                 cudaGraphExec_t* graph) {
+  WINNOW_RETURN_IF_ERROR(
+      Result(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording"));
+  absl::Status status = issue();
+  cudaGraph_t recorded = nullptr;
+  status.Update(Result(cudaStreamEndCapture(stream_, &recorded), "recording"));
+  if (status.ok()) status = Result(cudaGraphInstantiate(graph, recorded, 0), "recording");
+  if (recorded != nullptr) cudaGraphDestroy(recorded);
+  return status;
+}
+
+void CudaBackend::ForgetReplay(uint64_t key) {
+  const auto place = graphs_.find(key);
+  if (place == graphs_.end()) return;
+  if (place->second != nullptr) {
+    cudaStreamSynchronize(stream_);
+    cudaGraphExecDestroy(place->second);
+  }
+  graphs_.erase(place);
+}
 
 int64_t CudaBackend::ReservedBytes(const OpLimits& limits) const {
   const SampleBytes sample(limits);

@@ -15,6 +15,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,9 +59,18 @@ class CudaBackend final : public Backend {
   absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) override;
   absl::Status Synchronize() override;
 
+  bool joins_products() const override { return true; }
+  bool replays() const override { return true; }
+  // The first time the ops are issued (products choose their algorithms then), the second time they
+  // are recorded as a CUDA graph, which is launched from then on.
+  absl::Status Replay(uint64_t key, const std::function<absl::Status()>& issue) override;
+  uint64_t NewReplayKey() override { return next_key_++; }
+  void ForgetReplay(uint64_t key) override;
+
   absl::Status Embed(const EmbedArgs& args) override;
   absl::Status RmsNorm(const RmsNormArgs& args) override;
   absl::Status Linear(const LinearArgs& args) override;
+  absl::Status LinearGroup(const LinearGroupArgs& args) override;
   absl::Status RopeTable(const RopeTableArgs& args) override;
   absl::Status Rope(const RopeArgs& args) override;
   absl::Status SwiGlu(const SwiGluArgs& args) override;
@@ -67,6 +78,7 @@ class CudaBackend final : public Backend {
   absl::Status GatedRmsNorm(const GatedRmsNormArgs& args) override;
   absl::Status GatherRows(const GatherRowsArgs& args) override;
   absl::Status ShortConv(const ShortConvArgs& args) override;
+  absl::Status ShortConvGroup(const ShortConvGroupArgs& args) override;
   absl::Status GatedDelta(const GatedDeltaArgs& args) override;
   absl::Status RouterScores(const RouterScoresArgs& args) override;
   absl::Status Departures(const DeparturesArgs& args) override;
@@ -84,6 +96,7 @@ class CudaBackend final : public Backend {
   // The status of a call; once the context is lost, that for good.
   absl::Status Result(absl::Status status);
   absl::Status Result(cudaError_t error, std::string_view what);
+  absl::Status Record(const std::function<absl::Status()>& issue, cudaGraphExec_t* graph);
   // Draws or scores rows that all fit the buffers: `count` rows from `begin` on.
   absl::Status SampleRows(const SampleArgs& args, int64_t begin, const std::vector<SampleRow>& rows,
                           const std::vector<TokenEdit>& edits);
@@ -95,6 +108,10 @@ class CudaBackend final : public Backend {
   int64_t used_bytes_ = 0;
   cudaStream_t stream_ = nullptr;
   absl::Status lost_;
+
+  // By key; null: issued once, not recorded yet.
+  std::map<uint64_t, cudaGraphExec_t> graphs_;
+  uint64_t next_key_ = 1;
 
   std::unique_ptr<Staging> staging_;
   DeviceBuffer workspace_;  // of the products; UploadFloats converts through it

@@ -41,6 +41,37 @@ void CheckHeads(const TensorView& x, int64_t num_rows, int64_t heads, int64_t di
       << x.dim(1) << " heads of " << x.dim(2) << " vs " << heads << " of " << dim;
 }
 
+// Whether b's elements are the columns behind a's.
+bool Adjoins(const TensorView& a, const TensorView& b) {
+  return a.dtype == b.dtype && a.row_stride == b.row_stride &&
+         static_cast<std::byte*>(a.raw) + a.RowSize() * DTypeBytes(a.dtype) == b.raw;
+}
+
+bool Adjoins(const WeightMatrix& a, const WeightMatrix& b) {
+  return a.dtype == b.dtype && a.cols == b.cols &&
+         static_cast<const std::byte*>(a.data) + a.bytes() == b.data;
+}
+
+// One product for as many of the group's, from `begin` on, as lie side by side; `end`: the next
+// one.
+LinearArgs Joined(const LinearGroupArgs& args, size_t begin, size_t* end) {
+  LinearArgs joined = {.x = args.x, .weight = args.weights[begin], .out = args.outs[begin]};
+  joined.out.rank = 2;
+  joined.out.shape[1] = args.outs[begin].RowSize();
+  size_t i = begin + 1;
+  for (; i < args.weights.size(); ++i) {
+    if (!Adjoins(args.weights[i - 1], args.weights[i]) ||
+        !Adjoins(args.outs[i - 1], args.outs[i])) {
+      break;
+    }
+    joined.weight.rows += args.weights[i].rows;
+    joined.out.shape[1] += args.outs[i].RowSize();
+  }
+  joined.weight.bias = nullptr;  // each has its own
+  *end = i;
+  return joined;
+}
+
 RowResult Unpacked(const SampleRow& row, const SampleOutput& output) {
   RowResult result;
   result.fault = output.fault != 0;
@@ -77,6 +108,19 @@ absl::Status CudaBackend::Linear(const LinearArgs& args) {
   return Result(LaunchAddBias(args.out, args.weight.bias, stream_), "Linear's bias");
 }
 
+absl::Status CudaBackend::LinearGroup(const LinearGroupArgs& args) {
+  WINNOW_CHECK(args.weights.size() == args.outs.size());
+  for (size_t begin = 0, end = 0; begin < args.weights.size(); begin = end) {
+    WINNOW_RETURN_IF_ERROR(Linear(Joined(args, begin, &end)));
+    for (size_t i = begin; i < end; ++i) {
+      if (args.weights[i].bias == nullptr) continue;
+      WINNOW_RETURN_IF_ERROR(
+          Result(LaunchAddBias(args.outs[i], args.weights[i].bias, stream_), "LinearGroup's bias"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CudaBackend::RopeTable(const RopeTableArgs& args) {
   WINNOW_CHECK(args.cos_sin.rank == 3 && args.cos_sin.dim(1) == 2);
   return Result(LaunchRopeTable(args, stream_), "RopeTable");
@@ -111,9 +155,15 @@ absl::Status CudaBackend::GatherRows(const GatherRowsArgs& args) {
 }
 
 absl::Status CudaBackend::ShortConv(const ShortConvArgs& args) {
-  CheckRows(args.x, args.batch.num_tokens);
-  CheckAlike(args.out, args.x);
-  return Result(LaunchShortConv(args, stream_), "ShortConv");
+  return ShortConvGroup({.parts = {args}});
+}
+
+absl::Status CudaBackend::ShortConvGroup(const ShortConvGroupArgs& args) {
+  for (const ShortConvArgs& part : args.parts) {
+    CheckRows(part.x, part.batch.num_tokens);
+    CheckAlike(part.out, part.x);
+  }
+  return Result(LaunchShortConvs(args.parts, stream_), "ShortConv");
 }
 
 absl::Status CudaBackend::GatedDelta(const GatedDeltaArgs& args) {

@@ -15,12 +15,21 @@ constexpr int64_t kMinTileRows = 8;
 
 struct ConvParams {
   RaggedBatch batch;
+  const void* x;
+  void* out;
   const float* weight;  // [C, width]
   int width;
   int tile_rows;
   SlotField history;
   int64_t channels;
   int64_t x_stride, out_stride;
+};
+
+// Several convolutions; block x of the grid belongs to the first part that has more blocks than
+// that in it and the parts before.
+struct ConvGroup {
+  ConvParams parts[kMaxShortConvs];
+  unsigned blocks_through[kMaxShortConvs];
 };
 
 // kLanes channels of one sequence over one tile of its rows.
@@ -79,49 +88,84 @@ class ConvThread {
   const float* weight_;
 };
 
-// Grid: channels, sequences, tiles of rows.
+// Grid: channels of all parts, sequences, tiles of rows.
 template <int kLanes, typename T>
-__global__ void ShortConvKernel(ConvParams p, const T* x, T* out) {
-  const int64_t channel = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kLanes;
+__global__ void ShortConvKernel(const __grid_constant__ ConvGroup group) {
+  int part = 0;
+  while (blockIdx.x >= group.blocks_through[part]) ++part;
+  const ConvParams& p = group.parts[part];
+  const unsigned block = blockIdx.x - (part == 0 ? 0 : group.blocks_through[part - 1]);
+  const int64_t channel = (int64_t{block} * blockDim.x + threadIdx.x) * kLanes;
   const int sequence = blockIdx.y;
   const int first_row = p.batch.row_offsets[sequence];
   const int num_rows = p.batch.row_offsets[sequence + 1] - first_row;
   const int begin = blockIdx.z * p.tile_rows;
   if (channel >= p.channels || begin >= num_rows) return;
-  const ConvThread<kLanes, T> conv(p, x, channel, sequence);
+  const ConvThread<kLanes, T> conv(p, static_cast<const T*>(p.x), channel, sequence);
   const int end = min(num_rows, begin + p.tile_rows);
   for (int row = begin; row < end; ++row) {
-    conv.Row(row, out + int64_t{first_row + row} * p.out_stride + channel);
+    conv.Row(row, static_cast<T*>(p.out) + int64_t{first_row + row} * p.out_stride + channel);
   }
   if (begin == 0) conv.SaveHistory(num_rows);
 }
 
-}  // namespace
+ConvParams ParamsOf(const ShortConvArgs& args, int64_t tile_rows) {
+  return {.batch = args.batch,
+          .x = args.x.raw,
+          .out = args.out.raw,
+          .weight = args.weight,
+          .width = static_cast<int>(args.width),
+          .tile_rows = static_cast<int>(tile_rows),
+          .history = args.history,
+          .channels = args.x.RowSize(),
+          .x_stride = args.x.row_stride,
+          .out_stride = args.out.row_stride};
+}
 
-cudaError_t LaunchShortConv(const ShortConvArgs& args, cudaStream_t stream) {
-  if (args.batch.num_tokens == 0) return cudaSuccess;
-  if (args.width < 1 || args.width > kMaxShortConvWidth) return cudaErrorInvalidValue;
-  const ConvParams p = {.batch = args.batch,
-                        .weight = args.weight,
-                        .width = static_cast<int>(args.width),
-                        .tile_rows = static_cast<int>(std::max(kMinTileRows, args.width - 1)),
-                        .history = args.history,
-                        .channels = args.x.RowSize(),
-                        .x_stride = args.x.row_stride,
-                        .out_stride = args.out.row_stride};
-  const int64_t tiles = CeilDiv(args.batch.max_tokens_per_sequence, p.tile_rows);
-  return ForActivation(args.x.dtype, [&](auto element) {
+// At most kMaxShortConvs.
+cudaError_t LaunchGroup(const ShortConvArgs* parts, int count, cudaStream_t stream) {
+  const RaggedBatch& batch = parts[0].batch;
+  int lanes = 4;
+  int64_t tile_rows = kMinTileRows, most_channels = 0;
+  for (int i = 0; i < count; ++i) {
+    if (parts[i].width < 1 || parts[i].width > kMaxShortConvWidth ||
+        parts[i].x.dtype != parts[0].x.dtype || parts[i].out.dtype != parts[0].x.dtype) {
+      return cudaErrorInvalidValue;
+    }
+    lanes = std::min(lanes, LanesOf({parts[i].x, parts[i].out}));
+    tile_rows = std::max(tile_rows, parts[i].width - 1);
+    most_channels = std::max(most_channels, parts[i].x.RowSize());
+  }
+  const unsigned threads = ThreadsFor(most_channels / lanes, kThreads);
+  ConvGroup group;
+  unsigned blocks = 0;
+  for (int i = 0; i < count; ++i) {
+    group.parts[i] = ParamsOf(parts[i], tile_rows);
+    blocks += static_cast<unsigned>(CeilDiv(group.parts[i].channels / lanes, threads));
+    group.blocks_through[i] = blocks;
+  }
+  const dim3 grid(blocks, static_cast<unsigned>(batch.num_sequences),
+                  static_cast<unsigned>(CeilDiv(batch.max_tokens_per_sequence, tile_rows)));
+  return ForActivation(parts[0].x.dtype, [&](auto element) {
     using T = decltype(element);
-    return ForLanes(LanesOf({args.x, args.out}), [&](auto lanes) {
-      const unsigned threads = ThreadsFor(p.channels / lanes.value, kThreads);
-      const dim3 grid(static_cast<unsigned>(CeilDiv(p.channels / lanes.value, threads)),
-                      static_cast<unsigned>(args.batch.num_sequences),
-                      static_cast<unsigned>(tiles));
-      ShortConvKernel<lanes.value, T>
-          <<<grid, threads, 0, stream>>>(p, args.x.data<T>(), args.out.data<T>());
+    return ForLanes(lanes, [&](auto lanes) {
+      ShortConvKernel<lanes.value, T><<<grid, threads, 0, stream>>>(group);
       return cudaGetLastError();
     });
   });
+}
+
+}  // namespace
+
+cudaError_t LaunchShortConvs(const std::vector<ShortConvArgs>& parts, cudaStream_t stream) {
+  const int count = static_cast<int>(parts.size());
+  if (count == 0 || parts[0].batch.num_tokens == 0) return cudaSuccess;
+  for (int begin = 0; begin < count; begin += kMaxShortConvs) {
+    const cudaError_t error =
+        LaunchGroup(parts.data() + begin, std::min(kMaxShortConvs, count - begin), stream);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
 }
 
 }  // namespace winnow::cuda

@@ -9,6 +9,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "kernels/ops/gated_delta.h"
 
 namespace winnow::cuda {
@@ -16,8 +19,12 @@ namespace winnow::cuda {
 // Widest convolution.
 inline constexpr int64_t kMaxShortConvWidth = 65;
 
-// cudaErrorInvalidValue: wider, or an element type that it does not know.
-cudaError_t LaunchShortConv(const ShortConvArgs& args, cudaStream_t stream);
+// Convolutions that go into one launch.
+inline constexpr int kMaxShortConvs = 3;
+
+// All convolutions of one batch, which has to be the same for all. cudaErrorInvalidValue: a wider
+// one, or an element type that it does not know.
+cudaError_t LaunchShortConvs(const std::vector<ShortConvArgs>& parts, cudaStream_t stream);
 
 }  // namespace winnow::cuda
 

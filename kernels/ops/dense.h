@@ -7,6 +7,7 @@
 #define WINNOW_KERNELS_OPS_DENSE_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/tensor.h"
 #include "kernels/weight_matrix.h"
@@ -35,6 +36,15 @@ struct LinearArgs {
   TensorView x;         // [T, K], rows may be strided
   WeightMatrix weight;  // [N, K]
   TensorView out;       // [T, N], rows may be strided
+};
+
+// Several products of one x.  outs[i] = x weights[i]^T + bias. Where a backend multiplies by
+// neighbouring matrices at once, it likes weights that follow each other in memory and outputs that
+// are neighbouring columns of one array.
+struct LinearGroupArgs {
+  TensorView x;                       // [T, K]
+  std::vector<WeightMatrix> weights;  // [N_i, K]
+  std::vector<TensorView> outs;       // [T, N_i], rows may be strided
 };
 
 // cos and sin of position * theta^(-i / (D/2)) for i < D/2, angles in float64 (float32 products are

@@ -4,6 +4,7 @@
 #define WINNOW_KERNELS_OPS_GATED_DELTA_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/batch.h"
 #include "kernels/tensor.h"
@@ -23,14 +24,19 @@ struct ShortConvArgs {
   TensorView out;     // [T, C], not x
 };
 
+// Convolutions of one step that do not depend on each other.
+struct ShortConvGroupArgs {
+  std::vector<ShortConvArgs> parts;  // of one batch
+};
+
 // Gated delta rule. Per value head h, with key head h / (Hv / Hk), q and k normalised over Dk
 // (x / sqrt(sum x^2 + 1e-6)), q also scaled by Dk^-1/2:
 //   g = -exp(A_log[h]) * softplus(a + dt_bias[h]);  beta = beta_scale * sigmoid(b)
 //   S <- exp(g) S;  S <- S + k (beta (v - S^T k))^T;  o = S^T q
-// Prompts run in the chunked WY form (chunks of at most 64 rows that begin at multiples of the chunk
-// size, a power of two, of the absolute position or where the step's rows begin), single tokens in
-// the recurrent form; the choice depends on the sequence's own number of rows and the head's size
-// only. Bytes at least: S read and written once per sequence and step; q, k, v, o once.
+// Prompts run in the chunked WY form (chunks of at most 64 rows that begin at multiples of the
+// chunk size, a power of two, of the absolute position or where the step's rows begin), single
+// tokens in the recurrent form; the choice depends on the sequence's own number of rows and the
+// head's size only. Bytes at least: S read and written once per sequence and step; q, k, v, o once.
 struct GatedDeltaArgs {
   RaggedBatch batch;
   TensorView q;                    // [T, Hk, Dk], before normalisation

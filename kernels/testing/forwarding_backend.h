@@ -43,6 +43,14 @@ class ForwardingBackend : public Backend {
     return to_.Zero(device, size_bytes);
   }
   absl::Status Synchronize() override { return to_.Synchronize(); }
+  bool joins_products() const override { return to_.joins_products(); }
+  // Every call is to be seen: nothing is replayed.
+  bool replays() const override { return false; }
+  absl::Status Replay(uint64_t, const std::function<absl::Status()>& issue) override {
+    return issue();
+  }
+  uint64_t NewReplayKey() override { return to_.NewReplayKey(); }
+  void ForgetReplay(uint64_t key) override { to_.ForgetReplay(key); }
 
 #define WINNOW_FORWARD(Op)                            \
   absl::Status Op(const Op##Args& args) override {    \
@@ -51,6 +59,7 @@ class ForwardingBackend : public Backend {
   WINNOW_FORWARD(Embed)
   WINNOW_FORWARD(RmsNorm)
   WINNOW_FORWARD(Linear)
+  WINNOW_FORWARD(LinearGroup)
   WINNOW_FORWARD(RopeTable)
   WINNOW_FORWARD(Rope)
   WINNOW_FORWARD(SwiGlu)
@@ -58,6 +67,7 @@ class ForwardingBackend : public Backend {
   WINNOW_FORWARD(GatedRmsNorm)
   WINNOW_FORWARD(GatherRows)
   WINNOW_FORWARD(ShortConv)
+  WINNOW_FORWARD(ShortConvGroup)
   WINNOW_FORWARD(GatedDelta)
   WINNOW_FORWARD(RouterScores)
   WINNOW_FORWARD(Departures)
