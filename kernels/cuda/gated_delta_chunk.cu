@@ -1,0 +1,144 @@
+// Host side of the chunked gated delta rule (gated_delta_prepare.cuh, gated_delta_pass.cuh), for
+// sm_90a.
+#include <cuda.h>
+#include <cudaTypedefs.h>
+
+#include <cstdint>
+
+#include "kernels/cuda/gated_delta.h"
+#include "kernels/cuda/gated_delta_chunk.cuh"
+#include "kernels/cuda/gated_delta_params.h"
+#include "kernels/cuda/gated_delta_pass.cuh"
+#include "kernels/cuda/gated_delta_prepare.cuh"
+
+namespace winnow::cuda {
+namespace {
+
+// The driver's function, found once: so nothing links to the driver.
+PFN_cuTensorMapEncodeTiled_v12000 EncodeFunction() {
+  static const auto function = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result;
+    const cudaError_t error = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found,
+                                                               12000, cudaEnableDefault, &result);
+    if (error != cudaSuccess || result != cudaDriverEntryPointSuccess) found = nullptr;
+    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(found);
+  }();
+  return function;
+}
+
+// x [T, H, D] as a matrix [T, H D] in boxes of 64 x 64.
+cudaError_t MapRows(const TensorView& x, CUtensorMap* map) {
+  const auto encode = EncodeFunction();
+  if (encode == nullptr) return cudaErrorNotSupported;
+  const cuuint64_t dims[] = {static_cast<cuuint64_t>(x.RowSize()),
+                             static_cast<cuuint64_t>(x.dim(0))};
+  const cuuint64_t strides[] = {static_cast<cuuint64_t>(x.row_stride * DTypeBytes(x.dtype))};
+  const cuuint32_t box[] = {64, kDeltaChunk};
+  const cuuint32_t steps[] = {1, 1};
+  const CUresult result =
+      encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, x.raw, dims, strides, box, steps,
+             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t MakeMaps(const GatedDeltaArgs& args, DeltaMaps* maps) {
+  cudaError_t error = MapRows(args.q, &maps->q);
+  if (error == cudaSuccess) error = MapRows(args.k, &maps->k);
+  if (error == cudaSuccess) error = MapRows(args.v, &maps->v);
+  return error;
+}
+
+template <typename Kernel>
+cudaError_t AllowShared(Kernel kernel, uint32_t bytes) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              static_cast<int>(bytes));
+}
+
+template <int kKeyDim>
+cudaError_t Prepare(const DeltaParams& p, const DeltaMaps& maps, int64_t num_records,
+                    DeltaRecord* records, cudaStream_t stream) {
+  const auto kernel = DeltaPrepareKernel<kKeyDim>;
+  constexpr uint32_t kBytes = PrepareSharedBytes<kKeyDim>();
+  const cudaError_t error = AllowShared(kernel, kBytes);
+  if (error != cudaSuccess) return error;
+  const dim3 grid(static_cast<unsigned>(num_records), p.value_heads);
+  kernel<<<grid, kWarpgroupSize, kBytes, stream>>>(p, maps, records);
+  return cudaGetLastError();
+}
+
+template <int kKeyDim, int kGroups>
+cudaError_t Pass(const DeltaParams& p, const DeltaMaps& maps, const DeltaRecord* records,
+                 cudaStream_t stream) {
+  const auto kernel = DeltaPassKernel<kKeyDim, kGroups>;
+  constexpr uint32_t kBytes = PassSharedBytes<kKeyDim, kGroups>();
+  const cudaError_t error = AllowShared(kernel, kBytes);
+  if (error != cudaSuccess) return error;
+  const dim3 grid(p.value_dim / (kGroups * 64), p.value_heads, p.num_sequences);
+  kernel<<<grid, kPassThreads<kGroups>, kBytes, stream>>>(p, maps, records);
+  return cudaGetLastError();
+}
+
+// Two warpgroups share a block's k and q where blocks of one would not all find a multiprocessor.
+// Which of the two it is changes no bit.
+constexpr int64_t kMaxSingleBlocks = 132;
+
+template <int kKeyDim>
+cudaError_t LaunchForKeyDim(const DeltaParams& p, const DeltaMaps& maps, int64_t num_records,
+                            DeltaRecord* records, cudaStream_t stream) {
+  const cudaError_t error = Prepare<kKeyDim>(p, maps, num_records, records, stream);
+  if (error != cudaSuccess) return error;
+  const int64_t single_blocks = int64_t{p.num_sequences} * p.value_heads * (p.value_dim / 64);
+  if (p.value_dim % 128 != 0 || single_blocks <= kMaxSingleBlocks) {
+    return Pass<kKeyDim, 1>(p, maps, records, stream);
+  }
+  return Pass<kKeyDim, 2>(p, maps, records, stream);
+}
+
+}  // namespace
+
+bool CanLaunchGatedDeltaChunked(const GatedDeltaArgs& args) {
+  if (!IsValidDelta(args) || args.q.dtype != DType::kBF16 || !HasAlignedRows(args)) return false;
+  const int64_t key_dim = args.k.dim(2);
+  return (key_dim == 64 || key_dim == 128 || key_dim == 256) && args.v.dim(2) % 64 == 0;
+}
+
+size_t GatedDeltaChunkedScratchBytes(int64_t num_tokens, int64_t num_sequences,
+                                     int64_t num_value_heads) {
+  return sizeof(DeltaRecord) * NumDeltaRecords(num_tokens, num_sequences) * num_value_heads;
+}
+
+cudaError_t LaunchGatedDeltaChunked(const GatedDeltaArgs& args, std::byte* scratch, DeltaRows rows,
+                                    cudaStream_t stream) {
+  if (!CanLaunchGatedDeltaChunked(args)) return cudaErrorInvalidValue;
+  if (args.batch.num_sequences == 0 || args.batch.num_tokens == 0) return cudaSuccess;
+  DeltaMaps maps;
+  const cudaError_t error = MakeMaps(args, &maps);
+  if (error != cudaSuccess) return error;
+  const DeltaParams params = MakeDeltaParams(args, rows);
+  const int64_t num_records = NumDeltaRecords(args.batch.num_tokens, args.batch.num_sequences);
+  auto* records = reinterpret_cast<DeltaRecord*>(scratch);
+  switch (params.key_dim) {
+    case 64:
+      return LaunchForKeyDim<64>(params, maps, num_records, records, stream);
+    case 128:
+      return LaunchForKeyDim<128>(params, maps, num_records, records, stream);
+    case 256:
+      return LaunchForKeyDim<256>(params, maps, num_records, records, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+cudaError_t LaunchGatedDelta(const GatedDeltaArgs& args, std::byte* scratch, cudaStream_t stream) {
+  const bool chunked = scratch != nullptr && CanLaunchGatedDeltaChunked(args) &&
+                       args.batch.max_tokens_per_sequence > kMostRecurrentRows;
+  if (!chunked) return LaunchGatedDeltaRecurrent(args, DType::kF32, {}, stream);
+  const cudaError_t error =
+      LaunchGatedDeltaRecurrent(args, DType::kF32, {.most = kMostRecurrentRows}, stream);
+  if (error != cudaSuccess) return error;
+  return LaunchGatedDeltaChunked(args, scratch, {.least = kMostRecurrentRows + 1}, stream);
+}
+
+}  // namespace winnow::cuda
