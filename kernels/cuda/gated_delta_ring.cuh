@@ -64,6 +64,13 @@ __device__ void StageWeightedKeys(const DeltaEntries<IO>& entries, int n, const 
   }
 }
 
+// In one access: the compiler, left alone, makes some into four.
+__device__ inline void StoreFour(float* to, const float (&x)[4]) {
+  asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),
+               "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3])
+               : "memory");
+}
+
 // state <- decay S + sum of the n entries' weighted k d^T (+ own_scale k_t own_d^T), for the
 // thread's part of S, in two halves. By the whole block. `col`: of the head.
 template <typename Tile, typename IO>
@@ -95,8 +102,7 @@ __device__ void FoldEntries(DeltaRingShared<Tile>& shared, const DeltaEntries<IO
     AddEntries<Tile>(keys, entries.d + col, n, first, value_dim, x);
 #pragma unroll
     for (int i = 0; i < kHalf; ++i) {
-      *reinterpret_cast<float4*>(state + (first + i) * Tile::kRowGroups * value_dim) = {
-          x[i][0], x[i][1], x[i][2], x[i][3]};
+      StoreFour(state + (first + i) * Tile::kRowGroups * value_dim, x[i]);
     }
   }
 }
