@@ -205,7 +205,7 @@ TEST(FaultAtStartTest, EachRefusedAllocationIsAnErrorWithTheSize) {
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
     EXPECT_THAT(std::string(status.message()), testing::ContainsRegex("allocate [0-9]+ bytes"));
   }
-  EXPECT_EQ(num_refused, 4) << "slots, page tables, pages, activations";
+  EXPECT_EQ(num_refused, 5) << "slots, page tables, their edits, pages, activations";
 }
 
 // A budget that no machine has.

@@ -11,6 +11,7 @@
 #define WINNOW_TESTS_E2E_FAULTY_BACKEND_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -44,6 +45,18 @@ class FaultyBackend final : public Backend {
   // Backend.
   std::string_view name() const override { return inner_->name(); }
   std::string_view description() const override { return inner_->description(); }
+  DType activation_dtype() const override { return inner_->activation_dtype(); }
+  bool reads_weights_in_place() const override { return inner_->reads_weights_in_place(); }
+  DType matrix_dtype(DType stored) const override { return inner_->matrix_dtype(stored); }
+  absl::Status UploadFloats(std::byte* device, DType to, const void* host, DType from,
+                            int64_t count) override {
+    return inner_->UploadFloats(device, to, host, from, count);
+  }
+  std::optional<int64_t> available_bytes() const override { return inner_->available_bytes(); }
+  int64_t ReservedBytes(const OpLimits& limits) const override {
+    return inner_->ReservedBytes(limits);
+  }
+  absl::Status Reserve(const OpLimits& limits) override { return inner_->Reserve(limits); }
   // The buffers are the other backend's.
   absl::StatusOr<DeviceBuffer> Allocate(int64_t size_bytes) override;
   absl::Status Upload(std::byte* device, const void* host, int64_t size_bytes) override {
@@ -60,9 +73,21 @@ class FaultyBackend final : public Backend {
   }
   absl::Status Synchronize() override;
 
+  bool joins_products() const override { return inner_->joins_products(); }
+  // Its own ops are what is to fail: none may be recorded past it.
+  bool replays() const override { return false; }
+  absl::Status Replay(uint64_t, const std::function<absl::Status()>& issue) override {
+    return issue();
+  }
+  uint64_t NewReplayKey() override { return inner_->NewReplayKey(); }
+  void ForgetReplay(uint64_t key) override { inner_->ForgetReplay(key); }
+
   absl::Status Embed(const EmbedArgs& args) override;
   absl::Status RmsNorm(const RmsNormArgs& args) override { return Run(&Backend::RmsNorm, args); }
   absl::Status Linear(const LinearArgs& args) override { return Run(&Backend::Linear, args); }
+  absl::Status LinearGroup(const LinearGroupArgs& args) override {
+    return Run(&Backend::LinearGroup, args);
+  }
   absl::Status RopeTable(const RopeTableArgs& args) override {
     return Run(&Backend::RopeTable, args);
   }
@@ -78,6 +103,9 @@ class FaultyBackend final : public Backend {
   absl::Status ShortConv(const ShortConvArgs& args) override {
     return Run(&Backend::ShortConv, args);
   }
+  absl::Status ShortConvGroup(const ShortConvGroupArgs& args) override {
+    return Run(&Backend::ShortConvGroup, args);
+  }
   absl::Status GatedDelta(const GatedDeltaArgs& args) override {
     return Run(&Backend::GatedDelta, args);
   }
@@ -92,6 +120,12 @@ class FaultyBackend final : public Backend {
   }
   absl::Status WriteKv(const WriteKvArgs& args) override { return Run(&Backend::WriteKv, args); }
   absl::Status Sample(const SampleArgs& args) override;
+  absl::Status EditTables(const EditTablesArgs& args) override {
+    return Run(&Backend::EditTables, args);
+  }
+  absl::Status GatherCounts(const GatherCountsArgs& args) override {
+    return Run(&Backend::GatherCounts, args);
+  }
 
  private:
   struct LogitsFault {

@@ -38,7 +38,7 @@ FaultyDemo::FaultyDemo(const Options& options) : options_(options) {
 
 absl::Status FaultyDemo::CreateModel() {
   const StateSpec spec = Must(StateSpec::Create(config_, {.page_tokens = options_.page_tokens}));
-  served_.plan = Must(PlanState(spec, options_.state_memory_bytes, options_.max_sequences));
+  served_.plan = Must(PlanState(spec, *options_.state_memory_bytes, options_.max_sequences));
   auto model = HybridModel::Create(config_, weights_.get(), backend_.get(), spec,
                                    {.max_step_tokens = options_.max_step_tokens,
                                     .max_step_sequences = served_.plan.num_slots,
