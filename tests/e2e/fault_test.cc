@@ -1,6 +1,6 @@
 // Failures of the device, injected below the real model: who gets an error, who does not notice,
 // and what the server does next.
-#include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
@@ -12,6 +12,7 @@
 #include "kernels/check.h"
 #include "proto/google/rpc/error_details.pb.h"
 #include "server/loaded_model.h"
+#include "server/run_server.h"
 #include "server/server.h"
 #include "tests/e2e/faulty_demo.h"
 #include "tests/e2e/harness.h"
@@ -20,7 +21,6 @@ namespace winnow {
 namespace {
 
 using ::testing::ElementsAreArray;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr int kPromptTokens = 150;  // more than a window: heads keep tokens
@@ -208,14 +208,27 @@ TEST(FaultAtStartTest, EachRefusedAllocationIsAnErrorWithTheSize) {
   EXPECT_EQ(num_refused, 5) << "slots, page tables, their edits, pages, activations";
 }
 
-// A budget that no machine has.
-TEST(FaultAtStartTest, LoadingWithoutTheMemoryIsAnErrorWithTheSize) {
+// A budget that no machine can address.
+Options OptionsWithoutTheMemory() {
   Options options = FaultyDemo::ServerOptions();
   options.state_memory_bytes = int64_t{1} << 50;
   options.max_sequences = 1 << 30;
-  const auto loaded = LoadModel(options);
+  options.log_level = "off";
+  return options;
+}
+
+TEST(FaultAtStartTest, LoadingWithoutTheMemoryIsAnErrorWithTheSize) {
+  const auto loaded = LoadModel(OptionsWithoutTheMemory());
   EXPECT_EQ(loaded.status().code(), absl::StatusCode::kResourceExhausted) << loaded.status();
-  EXPECT_THAT(std::string(loaded.status().message()), HasSubstr(" bytes"));
+  EXPECT_THAT(std::string(loaded.status().message()),
+              testing::ContainsRegex("cannot allocate [0-9]+ bytes"));
+}
+
+TEST(FaultAtStartDeathTest, ServerWithoutTheMemoryExitsWithOne) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(std::_Exit(RunServer(OptionsWithoutTheMemory())),
+              testing::ExitedWithCode(kExitCannotStart),
+              "winnow-server: cannot allocate [0-9]+ bytes");
 }
 
 }  // namespace
