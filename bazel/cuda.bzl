@@ -38,6 +38,8 @@ _FLAGS = [
     "-std=c++20",
     "-O3",
     "-lineinfo",
+    # A third of the size, line tables included; the driver unpacks it at start.
+    "--compress-mode=size",
     # constexpr functions of plain headers (kernels/philox.h) may be called on the device.
     "--expt-relaxed-constexpr",
     "-Xcompiler=-fPIC,-Wall",

@@ -3,7 +3,7 @@
 # $on_terminal, $state_dir and $exit_packages it uses.
 
 # Lines "package|what for". The C++ libraries are those of third_party/.
-packages_of() { # packages_of demo|serve|ask|test
+packages_of() { # packages_of demo|serve|ask|test|bundle
   cat <<'EOF'
 bazel-bootstrap|the build tool, Bazel 4.2
 g++|the C++ compiler
@@ -24,7 +24,10 @@ libspdlog-dev|logging
 libssl-dev|certificates and hashes, for TLS and tokens
 prometheus-cpp-dev|metrics
 EOF
-  [[ $1 != test ]] || cat <<'EOF'
+  [[ $1 != bundle ]] || cat <<'EOF'
+icu-devtools|the bundle: ICU's data made small
+EOF
+  [[ $1 != test && $1 != bundle ]] || cat <<'EOF'
 libbenchmark-dev|benchmarks
 libgmock-dev|tests
 libgtest-dev|tests

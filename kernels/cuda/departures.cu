@@ -21,12 +21,14 @@ struct DepartureParams {
   KeptPlan plan;
 };
 
-// The kept set, score ring and plan of one sequence and head: HeadReplay of kernels/cpu with the
-// lanes of a warp. Lane 0 writes what concerns one token; __syncwarp stands between that and reads
-// of other lanes.
-class WarpReplay {
+constexpr int kThreads = 128;
+
+// The kept set, score ring and plan of one sequence and head: HeadReplay of kernels/cpu. The whole
+// block begins the plan and saves the scores; its first warp replays. Lane 0 writes what concerns
+// one token; __syncwarp stands between that and reads of other lanes.
+class BlockReplay {
  public:
-  __device__ WarpReplay(const DepartureParams& p, int sequence, int head)
+  __device__ BlockReplay(const DepartureParams& p, int sequence, int head)
       : p_(p),
         heads_(p.num_heads),
         head_(head),
@@ -50,7 +52,14 @@ class WarpReplay {
     if (num_rows_ == 0) return;
     count_ = *kept_count_;
     StartPlan();
-    __syncwarp();
+    __syncthreads();
+    if (threadIdx.x < kWarpSize) Replay();
+    __syncthreads();
+    SaveScores();
+  }
+
+ private:
+  __device__ void Replay() {
     const int64_t first = max(int64_t{0}, first_position_ - p_.span);
     const int64_t end = first_position_ + num_rows_ - p_.span;
     if (p_.buffer_size > 0) {
@@ -59,23 +68,24 @@ class WarpReplay {
       }
     }
     if (lane_ == 0) *kept_count_ = count_;
-    __syncwarp();
-    SaveScores();
   }
 
- private:
   // As if nothing were kept or displaced.
   __device__ void StartPlan() const {
-    if (lane_ == 0) *kept_before_ = count_;
-    for (int64_t i = lane_; i < p_.buffer_size; i += kWarpSize) {
+    const int thread = threadIdx.x;
+    if (thread == 0) *kept_before_ = count_;
+    for (int64_t i = thread; i < p_.buffer_size; i += kThreads) {
       if (i < count_) kept_expiry_[i] = kNever;
       source_[i] = kUnchanged;
     }
     const int64_t oldest = max(int64_t{0}, first_position_ - p_.span);
-    for (int64_t position = oldest + lane_; position < first_position_; position += kWarpSize) {
-      ring_expiry_[position % p_.span] = position + p_.span;
+    int64_t index = (oldest + thread) % p_.span;
+    for (int64_t position = oldest + thread; position < first_position_; position += kThreads) {
+      ring_expiry_[index] = position + p_.span;
+      index += kThreads;
+      while (index >= p_.span) index -= p_.span;
     }
-    for (int64_t row = lane_; row < num_rows_; row += kWarpSize) {
+    for (int64_t row = thread; row < num_rows_; row += kThreads) {
       *ChunkExpiry(row) = first_position_ + row + p_.span;
     }
   }
@@ -164,7 +174,7 @@ class WarpReplay {
   __device__ void SaveScores() const {
     const int64_t end = first_position_ + num_rows_ - p_.margin;
     const int64_t begin = max(max(int64_t{0}, first_position_ - p_.margin), end - p_.span);
-    for (int64_t position = begin + lane_; position < end; position += kWarpSize) {
+    for (int64_t position = begin + threadIdx.x; position < end; position += kThreads) {
       score_ring_[position % p_.span * heads_] = StepScore(position + p_.margin - first_position_);
     }
   }
@@ -189,8 +199,10 @@ class WarpReplay {
   float lowest_score_ = 0;
 };
 
-// Grid: sequences, heads. One warp.
-__global__ void DeparturesKernel(DepartureParams p) { WarpReplay(p, blockIdx.x, blockIdx.y).Run(); }
+// Grid: sequences, heads.
+__global__ void DeparturesKernel(DepartureParams p) {
+  BlockReplay(p, blockIdx.x, blockIdx.y).Run();
+}
 
 }  // namespace
 
@@ -211,7 +223,7 @@ cudaError_t LaunchDepartures(const DeparturesArgs& args, cudaStream_t stream) {
                              .plan = args.plan};
   const dim3 grid(static_cast<unsigned>(args.batch.num_sequences),
                   static_cast<unsigned>(args.num_kv_heads));
-  DeparturesKernel<<<grid, kWarpSize, 0, stream>>>(p);
+  DeparturesKernel<<<grid, kThreads, 0, stream>>>(p);
   return cudaGetLastError();
 }
 

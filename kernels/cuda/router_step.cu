@@ -9,7 +9,7 @@
 namespace winnow::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 512;
 constexpr int kMaxConvs = 4;
 constexpr int kMaxOut = kThreads;
 constexpr int64_t kMaxSharedBytes = 48 << 10;
@@ -77,11 +77,8 @@ class RouterBlock {
   __device__ void Load(int r) const {
     for (int i = 0; i < p_.num_convs; ++i) {
       const Conv& conv = p_.convs[i];
-      const float* history = History(conv, r);
-      for (int j = threadIdx.x; j < conv.history_rows() * conv.in; j += kThreads) {
-        Stream(r, conv.stream)[j] =
-            history[int64_t{j / conv.in} * p_.num_heads * conv.in + j % conv.in];
-      }
+      ForEachHistoryEntry(conv, History(conv, r), Stream(r, conv.stream),
+                          [](float* history, float* stream) { *stream = *history; });
     }
     const Conv& conv = p_.convs[0];
     const int64_t row = p_.batch.row_offsets[first_ + r];
@@ -105,12 +102,20 @@ class RouterBlock {
       const float* weight = conv.weight + int64_t{group_} * num_inputs * conv.out + out;
       const int end = min(num_inputs, (split + 1) * share);
       float sums[kRows] = {};
-#pragma unroll 8
-      for (int j = split * share; j < end; ++j) {
-        const float w = weight[int64_t{j} * conv.out];
-        const int input = conv.stream + j / conv.in * conv.dilation * conv.in + j % conv.in;
+      // One tap after the other: within it, inputs follow each other.
+      for (int begin = split * share; begin < end;) {
+        const int tap = begin / conv.in;
+        const int tap_end = min(end, (tap + 1) * conv.in);
+        const float* input = Stream(0, conv.stream + tap * (conv.dilation - 1) * conv.in);
+#pragma unroll 16
+        for (int j = begin; j < tap_end; ++j) {
+          const float w = weight[int64_t{j} * conv.out];
 #pragma unroll
-        for (int r = 0; r < kRows; ++r) sums[r] = fmaf(*Stream(r, input), w, sums[r]);
+          for (int r = 0; r < kRows; ++r) {
+            sums[r] = fmaf(input[r * p_.row_floats + j], w, sums[r]);
+          }
+        }
+        begin = tap_end;
       }
 #pragma unroll
       for (int r = 0; r < kRows; ++r) partials_[r * kThreads + split * conv.out + out] = sums[r];
@@ -152,10 +157,18 @@ class RouterBlock {
   __device__ void SaveHistories(int r) const {
     for (int i = 0; i < p_.num_convs; ++i) {
       const Conv& conv = p_.convs[i];
-      float* history = History(conv, r);
-      for (int j = threadIdx.x; j < conv.history_rows() * conv.in; j += kThreads) {
-        history[int64_t{j / conv.in} * p_.num_heads * conv.in + j % conv.in] =
-            Stream(r, conv.stream)[j + conv.in];
+      ForEachHistoryEntry(conv, History(conv, r), Stream(r, conv.stream) + conv.in,
+                          [](float* history, float* stream) { *history = *stream; });
+    }
+  }
+
+  // copy(entry of the history, entry of the stream) for all.
+  template <typename Copy>
+  __device__ void ForEachHistoryEntry(const Conv& conv, float* history, float* stream,
+                                      const Copy& copy) const {
+    for (int h = 0; h < conv.history_rows(); ++h) {
+      for (int c = threadIdx.x; c < conv.in; c += kThreads) {
+        copy(history + int64_t{h} * p_.num_heads * conv.in + c, stream + h * conv.in + c);
       }
     }
   }

@@ -9,9 +9,11 @@ namespace winnow::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+// The width that models have.
+constexpr int kCommonWidth = 4;
 // Rows of a sequence that one thread computes, one after the other: more where the history is
 // longer, so that only the first tile of a sequence reads it.
-constexpr int64_t kMinTileRows = 8;
+constexpr int64_t kMinTileRows = 16;
 
 struct ConvParams {
   RaggedBatch batch;
@@ -36,6 +38,34 @@ struct ConvGroup {
 template <int kLanes, typename T>
 class ConvThread {
  public:
+  // Rows begin .. end - 1 of a convolution of kWidth taps, whose last inputs stay in registers.
+  template <int kWidth>
+  __device__ void Rows(int begin, int end, T* out, int64_t out_stride) const {
+    float weights[kLanes][kWidth];
+#pragma unroll
+    for (int l = 0; l < kLanes; ++l) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) weights[l][i] = weight_[l * kWidth + i];
+    }
+    Pack<float, kLanes> window[kWidth];
+#pragma unroll
+    for (int i = 0; i < kWidth - 1; ++i) window[i + 1] = Input(begin - (kWidth - 1) + i);
+    for (int row = begin; row < end; ++row) {
+#pragma unroll
+      for (int i = 0; i < kWidth - 1; ++i) window[i] = window[i + 1];
+      window[kWidth - 1] = Input(row);
+      Pack<T, kLanes> result;
+#pragma unroll
+      for (int l = 0; l < kLanes; ++l) {
+        float sum = 0;
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) sum = fmaf(weights[l][i], window[i].lanes[l], sum);
+        result.lanes[l] = FromFloat<T>(SiluOf(sum));
+      }
+      *reinterpret_cast<Pack<T, kLanes>*>(out + row * out_stride) = result;
+    }
+  }
+
   __device__ ConvThread(const ConvParams& p, const T* x, int64_t channel, int sequence)
       : p_(p),
         x_(x + int64_t{p.batch.row_offsets[sequence]} * p.x_stride + channel),
@@ -103,8 +133,11 @@ __global__ void ShortConvKernel(const __grid_constant__ ConvGroup group) {
   if (channel >= p.channels || begin >= num_rows) return;
   const ConvThread<kLanes, T> conv(p, static_cast<const T*>(p.x), channel, sequence);
   const int end = min(num_rows, begin + p.tile_rows);
-  for (int row = begin; row < end; ++row) {
-    conv.Row(row, static_cast<T*>(p.out) + int64_t{first_row + row} * p.out_stride + channel);
+  T* out = static_cast<T*>(p.out) + int64_t{first_row} * p.out_stride + channel;
+  if (p.width == kCommonWidth) {
+    conv.template Rows<kCommonWidth>(begin, end, out, p.out_stride);
+  } else {
+    for (int row = begin; row < end; ++row) conv.Row(row, out + row * p.out_stride);
   }
   if (begin == 0) conv.SaveHistory(num_rows);
 }

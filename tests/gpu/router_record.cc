@@ -88,9 +88,18 @@ std::vector<RetentionFlip> RetentionFlips(const AttentionConfig& config, int64_t
                                     std::back_inserter(either));
       for (const int64_t j : either) {
         const float score = a[layer][j + margin][head];
-        flips.push_back({j, score, std::abs(score - b[layer][j + margin][head])});
+        flips.push_back({.layer = layer,
+                         .position = j,
+                         .score = score,
+                         .difference = std::abs(score - b[layer][j + margin][head])});
       }
     }
+  }
+  // Token p leaves the window, kept or not, when p + span is computed.
+  for (RetentionFlip& flip : flips) {
+    flip.follows = std::any_of(flips.begin(), flips.end(), [&](const RetentionFlip& below) {
+      return below.layer < flip.layer && below.position + config.span() <= flip.position + margin;
+    });
   }
   return flips;
 }

@@ -35,9 +35,11 @@ class RouterRecord : public testing::ForwardingBackend {
 
 // A token that one run keeps and the other does not, ever.
 struct RetentionFlip {
+  size_t layer = 0;  // of those with eviction
   int64_t position = 0;
   float score = 0;       // in the first run
   float difference = 0;  // of the scores
+  bool follows = false;  // a flip of a layer below had changed what this score is made from
 };
 
 // Replays what each head of each layer keeps under the scores of two runs.
