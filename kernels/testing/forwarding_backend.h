@@ -42,6 +42,9 @@ class ForwardingBackend : public Backend {
   absl::Status Zero(std::byte* device, int64_t size_bytes) override {
     return to_.Zero(device, size_bytes);
   }
+  absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) override {
+    return to_.Copy(to, from, size_bytes);
+  }
   absl::Status Synchronize() override { return to_.Synchronize(); }
   bool joins_products() const override { return to_.joins_products(); }
   // Every call is to be seen: nothing is replayed.

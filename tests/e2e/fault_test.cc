@@ -33,7 +33,7 @@ constexpr float kBadNumbers[] = {std::numeric_limits<float>::quiet_NaN(),
                                  std::numeric_limits<float>::infinity(),
                                  -std::numeric_limits<float>::infinity()};
 
-class FaultTest : public testing::Test {
+class FaultTest : public ::testing::Test {
  protected:
   FaultTest() : demo_(FaultyDemo::ServerOptions()) {
     WINNOW_CHECK(demo_.CreateModel().ok());
@@ -139,7 +139,7 @@ TEST_F(FaultTest, BadLogitsFailTheirRequestAlone) {
 TEST_F(FaultTest, BadStateFailsItsRequestAloneAndStaysBehind) {
   const std::vector<Outcome> sound = AskAllAtOnce();
   for (const Outcome& outcome : sound) {
-    EXPECT_THAT(outcome.TokenIds(), testing::Not(testing::Contains(kMark)));
+    EXPECT_THAT(outcome.TokenIds(), ::testing::Not(::testing::Contains(kMark)));
   }
   for (const float bad : kBadNumbers) {
     SCOPED_TRACE(bad);
@@ -203,7 +203,7 @@ TEST(FaultAtStartTest, EachRefusedAllocationIsAnErrorWithTheSize) {
     const absl::Status status = demo.CreateModel();
     if (status.ok()) break;
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-    EXPECT_THAT(std::string(status.message()), testing::ContainsRegex("allocate [0-9]+ bytes"));
+    EXPECT_THAT(std::string(status.message()), ::testing::ContainsRegex("allocate [0-9]+ bytes"));
   }
   EXPECT_EQ(num_refused, 5) << "slots, page tables, their edits, pages, activations";
 }
@@ -221,13 +221,13 @@ TEST(FaultAtStartTest, LoadingWithoutTheMemoryIsAnErrorWithTheSize) {
   const auto loaded = LoadModel(OptionsWithoutTheMemory());
   EXPECT_EQ(loaded.status().code(), absl::StatusCode::kResourceExhausted) << loaded.status();
   EXPECT_THAT(std::string(loaded.status().message()),
-              testing::ContainsRegex("cannot allocate [0-9]+ bytes"));
+              ::testing::ContainsRegex("cannot allocate [0-9]+ bytes"));
 }
 
 TEST(FaultAtStartDeathTest, ServerWithoutTheMemoryExitsWithOne) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(std::_Exit(RunServer(OptionsWithoutTheMemory())),
-              testing::ExitedWithCode(kExitCannotStart),
+              ::testing::ExitedWithCode(kExitCannotStart),
               "winnow-server: cannot allocate [0-9]+ bytes");
 }
 

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/check.h"
 
 namespace winnow {
 namespace {
@@ -58,16 +57,16 @@ absl::StatusOr<DeviceBuffer> FaultyBackend::Allocate(int64_t size_bytes) {
       return absl::ResourceExhaustedError(absl::StrCat("cannot allocate ", size_bytes, " bytes"));
     }
   }
-  return inner_->Allocate(size_bytes);
+  return ForwardingBackend::Allocate(size_bytes);
 }
 
 absl::Status FaultyBackend::Synchronize() {
   if (absl::Status status = TakeFailure(&synchronize_failure_); !status.ok()) return status;
-  return inner_->Synchronize();
+  return ForwardingBackend::Synchronize();
 }
 
 absl::Status FaultyBackend::Embed(const EmbedArgs& args) {
-  absl::Status status = Run(&Backend::Embed, args);
+  absl::Status status = ForwardingBackend::Embed(args);
   const std::lock_guard<std::mutex> lock(mu_);
   for (int64_t t = 0; embedding_fault_.has_value() && t < args.out.dim(0); ++t) {
     if (args.tokens[t] != embedding_fault_->token) continue;
@@ -88,7 +87,12 @@ absl::Status FaultyBackend::Sample(const SampleArgs& args) {
       ++num_faults_;
     }
   }
-  return Run(&Backend::Sample, args);
+  return ForwardingBackend::Sample(args);
+}
+
+absl::Status FaultyBackend::Around(const char* /*op*/, const std::function<absl::Status()>& run) {
+  if (absl::Status status = TakeFailure(&op_failure_); !status.ok()) return status;
+  return run();
 }
 
 absl::Status FaultyBackend::TakeFailure(std::optional<absl::Status>* failure) {
@@ -96,10 +100,6 @@ absl::Status FaultyBackend::TakeFailure(std::optional<absl::Status>* failure) {
   if (!failure->has_value()) return absl::OkStatus();
   ++num_faults_;
   return *std::exchange(*failure, std::nullopt);
-}
-
-void FaultyBackend::Free(std::byte* /*device*/, int64_t size_bytes) {
-  WINNOW_CHECK(false) << size_bytes << " bytes: buffers are the other backend's";
 }
 
 }  // namespace winnow

@@ -32,8 +32,8 @@ Options FaultyDemo::ServerOptions() {
 FaultyDemo::FaultyDemo(const Options& options) : options_(options) {
   config_ = Must(LoadModelConfig(options.model + "/config.json"));
   weights_ = Must(Weights::Load(options.model, config_));
-  backend_ = std::make_unique<FaultyBackend>(
-      Must(cpu::CpuBackend::Create({.num_threads = static_cast<int>(options.threads)})));
+  cpu_ = Must(cpu::CpuBackend::Create({.num_threads = static_cast<int>(options.threads)}));
+  backend_ = std::make_unique<FaultyBackend>(cpu_.get());
 }
 
 absl::Status FaultyDemo::CreateModel() {

@@ -33,6 +33,7 @@ class FaultyDemo {
   // In the order in which each needs the ones before it.
   ModelConfig config_;
   std::unique_ptr<const Weights> weights_;
+  std::unique_ptr<Backend> cpu_;
   std::unique_ptr<FaultyBackend> backend_;
   std::unique_ptr<Model> model_;
   ServedModel served_;
