@@ -9,8 +9,11 @@
 namespace winnow::cuda {
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kThreads = 256;
 constexpr int kMaxConvs = 4;
+// Weights, and rows of a history, that a thread asks for at once.
+constexpr int kInFlight = 16;
+constexpr int kHistoryInFlight = 4;
 constexpr int kMaxOut = kThreads;
 constexpr int64_t kMaxSharedBytes = 48 << 10;
 
@@ -48,8 +51,9 @@ struct StepParams {
 template <int kRows, typename T>
 class RouterBlock {
  public:
-  __device__ RouterBlock(const StepParams& p, float* shared)
+  __device__ RouterBlock(const StepParams& p, int64_t* positions, float* shared)
       : p_(p),
+        positions_(positions),
         streams_(shared),
         partials_(shared + kRows * p.row_floats),
         head_(blockIdx.y),
@@ -77,17 +81,31 @@ class RouterBlock {
   __device__ void Load(int r) const {
     for (int i = 0; i < p_.num_convs; ++i) {
       const Conv& conv = p_.convs[i];
-      ForEachHistoryEntry(conv, History(conv, r), Stream(r, conv.stream),
-                          [](float* history, float* stream) { *stream = *history; });
+      LoadHistory(conv, History(conv, r), Stream(r, conv.stream));
     }
     const Conv& conv = p_.convs[0];
     const int64_t row = p_.batch.row_offsets[first_ + r];
     const int v_dim = conv.in - p_.k_dim;
     const T* k = static_cast<const T*>(p_.k) + row * p_.k_stride + head_ * p_.k_dim;
     const T* v = static_cast<const T*>(p_.v) + row * p_.v_stride + head_ * v_dim;
+    if (threadIdx.x == 0) positions_[r] = p_.batch.positions[row];
     float* to = Stream(r, conv.stream) + conv.history_rows() * conv.in;
     for (int c = threadIdx.x; c < conv.in; c += kThreads) {
       to[c] = AsFloat(c < p_.k_dim ? k[c] : v[c - p_.k_dim]);
+    }
+  }
+
+  // Adds up kInFlight inputs, or `count` if that is fewer. All weights are asked for at once.
+  __device__ void AddUp(const float* weight, int stride, const float* input, int count,
+                        float (&sums)[kRows]) const {
+    float w[kInFlight];
+#pragma unroll
+    for (int u = 0; u < kInFlight; ++u) w[u] = u < count ? weight[u * stride] : 0.0f;
+#pragma unroll
+    for (int u = 0; u < kInFlight; ++u) {
+      if (u >= count) break;
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) sums[r] = fmaf(input[r * p_.row_floats + u], w[u], sums[r]);
     }
   }
 
@@ -101,24 +119,22 @@ class RouterBlock {
     if (split < splits) {
       const float* weight = conv.weight + int64_t{group_} * num_inputs * conv.out + out;
       const int end = min(num_inputs, (split + 1) * share);
+      const float bias = split == 0 ? conv.bias[group_ * conv.out + out] : 0.0f;
       float sums[kRows] = {};
       // One tap after the other: within it, inputs follow each other.
       for (int begin = split * share; begin < end;) {
         const int tap = begin / conv.in;
         const int tap_end = min(end, (tap + 1) * conv.in);
         const float* input = Stream(0, conv.stream + tap * (conv.dilation - 1) * conv.in);
-#pragma unroll 16
-        for (int j = begin; j < tap_end; ++j) {
-          const float w = weight[int64_t{j} * conv.out];
-#pragma unroll
-          for (int r = 0; r < kRows; ++r) {
-            sums[r] = fmaf(input[r * p_.row_floats + j], w, sums[r]);
-          }
+        for (int j = begin; j < tap_end; j += kInFlight) {
+          AddUp(weight + int64_t{j} * conv.out, conv.out, input + j, tap_end - j, sums);
         }
         begin = tap_end;
       }
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) partials_[r * kThreads + split * conv.out + out] = sums[r];
+      for (int r = 0; r < kRows; ++r) {
+        partials_[r * kThreads + split * conv.out + out] = sums[r] + bias;
+      }
     }
     __syncthreads();
     const int next = i + 1 < p_.num_convs
@@ -126,15 +142,11 @@ class RouterBlock {
                          : p_.output;
     for (int j = threadIdx.x; j < num_rows_ * conv.out; j += kThreads) {
       const int r = j / conv.out, o = j % conv.out;
-      float sum = conv.bias[group_ * conv.out + o];
+      float sum = 0;
       for (int s = 0; s < splits; ++s) sum += partials_[r * kThreads + s * conv.out + o];
-      Stream(r, next)[o] = Position(r) >= conv.delay ? SiluOf(sum) : 0.0f;
+      Stream(r, next)[o] = positions_[r] >= conv.delay ? SiluOf(sum) : 0.0f;
     }
     __syncthreads();
-  }
-
-  __device__ int64_t Position(int r) const {
-    return p_.batch.positions[p_.batch.row_offsets[first_ + r]];
   }
 
   __device__ void Project(int r) const {
@@ -150,30 +162,43 @@ class RouterBlock {
     const float score = p_.sigmoid ? static_cast<float>(0.5 * tanh(0.5 * static_cast<double>(z)))
                                    : (z > 0 || isnan(z) ? z : 0.0f);
     const int64_t row = p_.batch.row_offsets[first_ + r];
-    p_.scores[row * p_.scores_stride + head_] = Position(r) >= last.delay ? score : 0.0f;
+    p_.scores[row * p_.scores_stride + head_] = positions_[r] >= last.delay ? score : 0.0f;
   }
 
   // All but the oldest row of each stream.
   __device__ void SaveHistories(int r) const {
     for (int i = 0; i < p_.num_convs; ++i) {
       const Conv& conv = p_.convs[i];
-      ForEachHistoryEntry(conv, History(conv, r), Stream(r, conv.stream) + conv.in,
-                          [](float* history, float* stream) { *history = *stream; });
+      float* history = History(conv, r);
+      const float* stream = Stream(r, conv.stream) + conv.in;
+      for (int h = 0; h < conv.history_rows(); ++h) {
+        for (int c = threadIdx.x; c < conv.in; c += kThreads) {
+          history[int64_t{h} * p_.num_heads * conv.in + c] = stream[h * conv.in + c];
+        }
+      }
     }
   }
 
-  // copy(entry of the history, entry of the stream) for all.
-  template <typename Copy>
-  __device__ void ForEachHistoryEntry(const Conv& conv, float* history, float* stream,
-                                      const Copy& copy) const {
-    for (int h = 0; h < conv.history_rows(); ++h) {
-      for (int c = threadIdx.x; c < conv.in; c += kThreads) {
-        copy(history + int64_t{h} * p_.num_heads * conv.in + c, stream + h * conv.in + c);
+  // Some rows at once: the stores to shared memory must not hold up the loads behind them.
+  __device__ void LoadHistory(const Conv& conv, const float* history, float* stream) const {
+    const int rows = conv.history_rows();
+    for (int c = threadIdx.x; c < conv.in; c += kThreads) {
+      for (int h = 0; h < rows; h += kHistoryInFlight) {
+        float x[kHistoryInFlight];
+#pragma unroll
+        for (int u = 0; u < kHistoryInFlight; ++u) {
+          if (h + u < rows) x[u] = history[int64_t{h + u} * p_.num_heads * conv.in + c];
+        }
+#pragma unroll
+        for (int u = 0; u < kHistoryInFlight; ++u) {
+          if (h + u < rows) stream[(h + u) * conv.in + c] = x[u];
+        }
       }
     }
   }
 
   const StepParams& p_;
+  int64_t* positions_;  // [kRows] in shared memory
   float* streams_;
   float* partials_;
   const int head_, group_, first_, num_rows_;
@@ -183,7 +208,8 @@ class RouterBlock {
 template <int kRows, typename T>
 __global__ void __launch_bounds__(kThreads) RouterStepKernel(const __grid_constant__ StepParams p) {
   extern __shared__ float shared[];
-  RouterBlock<kRows, T>(p, shared).Run();
+  __shared__ int64_t positions[kRows];
+  RouterBlock<kRows, T>(p, positions, shared).Run();
 }
 
 int64_t RowFloats(const RouterWeights& weights) {
