@@ -29,6 +29,7 @@ icu-devtools|the bundle: ICU's data made small
 EOF
   [[ $1 != test && $1 != bundle ]] || cat <<'EOF'
 libbenchmark-dev|benchmarks
+libfuzzer-14-dev|fuzzing
 libgmock-dev|tests
 libgtest-dev|tests
 EOF

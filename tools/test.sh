@@ -45,7 +45,7 @@ read_events() { # read_events FILE
     }' "$1"
 }
 
-run_pass() { # run_pass NAME BAZEL_FLAG...
+run_pass() { # run_pass NAME BAZEL_FLAG_OR_TARGET...
   local name=$1 events rc=0 kind label status xml start=$SECONDS
   local pass_passed=0 pass_failed=0 pass_skipped=0
   shift
@@ -87,7 +87,7 @@ report() { # report COMMAND
 }
 
 # Tags of test targets: "san" (memory-critical and quick: under ASan and UBSan in every run), "long" (soaks, fuzzing),
-# "nosan" (timing: no sanitizer), "notsan" (not under TSan), "manual" (never).
+# "nosan" (timing: no sanitizer), "notsan" (not under TSan), "manual" (only when named, as the fuzzers are).
 run_tests() { # run_tests [--long]
   local long=''
   case "${1:-} $#" in
@@ -105,6 +105,7 @@ run_tests() { # run_tests [--long]
     run_pass opt -c opt --test_tag_filters=-manual
     run_pass asan_ubsan --config=asan_ubsan --build_tests_only --test_tag_filters=-nosan,-manual
     run_pass tsan --config=tsan --build_tests_only --test_tag_filters=-nosan,-notsan,-manual
+    run_pass fuzz --config=fuzz --build_tests_only --test_tag_filters=fuzz //tests/fuzz:fuzzers
   fi
   report "./winnow test${long:+ --long}"
   ((total_failed == 0 && total_passed > 0))
