@@ -9,6 +9,7 @@
 #include "kernels/check.h"
 #include "kernels/cuda/cast_kernels.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/gated_delta.h"
 #include "kernels/cuda/router.h"
 
 // Leaves the enclosing function with the status of `expression` if that is not OK.
@@ -27,8 +28,14 @@ constexpr int64_t kMinEdits = int64_t{1} << 18;
 
 int64_t MaxEdits(const OpLimits& limits) { return std::max(kMinEdits, limits.vocab_size); }
 
-int64_t ScratchBytes(const OpLimits& limits) {
-  return RouterScratchBytes(limits.max_tokens, limits.num_kv_heads * limits.router_outputs);
+// For one op at a time.
+int64_t ScratchBytes(const OpLimits& limits, DType compute) {
+  const int64_t router =
+      RouterScratchBytes(limits.max_tokens, limits.num_kv_heads * limits.router_outputs);
+  if (compute != DType::kBF16) return router;
+  const size_t chunks = GatedDeltaChunkedScratchBytes(limits.max_tokens, limits.max_sequences,
+                                                      limits.num_value_heads);
+  return std::max(router, static_cast<int64_t>(chunks));
 }
 
 // The sizes of the sampling op's arrays.
@@ -213,7 +220,8 @@ void CudaBackend::ForgetReplay(uint64_t key) {
 
 int64_t CudaBackend::ReservedBytes(const OpLimits& limits) const {
   const SampleBytes sample(limits);
-  return ScratchBytes(limits) + sample.rows + sample.edits + sample.saved + sample.outputs;
+  return ScratchBytes(limits, activation_dtype()) + sample.rows + sample.edits + sample.saved +
+         sample.outputs;
 }
 
 absl::Status CudaBackend::Reserve(const OpLimits& limits) {
@@ -227,7 +235,7 @@ absl::Status CudaBackend::Reserve(const OpLimits& limits) {
     if (memory.ok()) *buffer = *std::move(memory);
     status.Update(memory.status());
   };
-  take(&scratch_, ScratchBytes(limits));
+  take(&scratch_, ScratchBytes(limits, activation_dtype()));
   take(&sample_rows_, sample.rows);
   take(&sample_edits_, sample.edits);
   take(&saved_logits_, sample.saved);

@@ -7,11 +7,11 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/dense_kernels.h"
 #include "kernels/cuda/departures.h"
+#include "kernels/cuda/gated_delta.h"
 #include "kernels/cuda/router.h"
 #include "kernels/cuda/router_step.h"
 #include "kernels/cuda/short_conv.h"
 #include "kernels/cuda/simple_attention.h"
-#include "kernels/cuda/simple_gated_delta.h"
 #include "kernels/cuda/state_kernels.h"
 #include "kernels/cuda/token_edits.h"
 #include "kernels/cuda/write_kv.h"
@@ -175,7 +175,7 @@ absl::Status CudaBackend::GatedDelta(const GatedDeltaArgs& args) {
   WINNOW_CHECK(args.v.dim(1) % args.k.dim(1) == 0)
       << args.v.dim(1) << " value heads on " << args.k.dim(1);
   WINNOW_CHECK(args.a.dim(1) == args.v.dim(1) && args.b.dim(1) == args.v.dim(1));
-  return Result(LaunchSimpleGatedDelta(args, stream_), "GatedDelta");
+  return Result(LaunchGatedDelta(args, scratch_.data(), stream_), "GatedDelta");
 }
 
 absl::Status CudaBackend::RouterScores(const RouterScoresArgs& args) {

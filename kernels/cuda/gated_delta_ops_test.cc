@@ -1,5 +1,6 @@
 // The short convolution and the gated delta rule on CUDA against the CPU's: ragged steps of
 // sequences that are cut at random, odd shapes, poisoned outputs, states compared at the end.
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -125,23 +126,47 @@ DeltaRun RunDelta(Backend& backend, DType inputs, const DeltaShape& s, float bet
   return run;
 }
 
+// In bf16 prompts of these head sizes run on the tensor cores, whose operands are rounded: then the
+// errors are of the array, not of each number (kernels/cuda/gated_delta.h).
+bool RunsInChunks(DType compute, const DeltaShape& s) {
+  return compute == DType::kBF16 && (s.key_dim == 64 || s.key_dim == 128 || s.key_dim == 256) &&
+         s.value_dim % 64 == 0;
+}
+
+double RelativeError(const std::vector<float>& actual, const std::vector<float>& expected) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    error += std::pow(double{actual[i]} - expected[i], 2);
+    norm += std::pow(double{expected[i]}, 2);
+  }
+  return norm == 0 ? error : std::sqrt(error / norm);  // NaN if anything is
+}
+
+::testing::AssertionResult Agree(const std::vector<float>& actual,
+                                 const std::vector<float>& expected, bool in_chunks,
+                                 double relative) {
+  if (!in_chunks) return Near(actual, expected, {.relative = relative, .absolute = 1e-4});
+  const double error = RelativeError(actual, expected);
+  if (error <= 1e-2) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "relative error " << error;
+}
+
 TEST_P(GatedDeltaOps, GatedDelta) {
   for (const DeltaShape& shape :
        {DeltaShape{1, 1, 1, 1}, DeltaShape{2, 4, 16, 24}, DeltaShape{1, 2, 50, 33},
         DeltaShape{2, 2, 64, 64}, DeltaShape{1, 1, 128, 130}, DeltaShape{1, 2, 256, 256}}) {
     for (const float beta_scale : {1.0f, 2.0f}) {
       SCOPED_TRACE(::testing::Message() << shape.key_dim << " x " << shape.value_dim);
+      const bool in_chunks = RunsInChunks(compute(), shape);
       const DeltaRun expected = RunDelta(Cpu(), compute(), shape, beta_scale);
       const DeltaRun actual = RunDelta(cuda(), compute(), shape, beta_scale);
       for (size_t step = 0; step < expected.outs.size(); ++step) {
-        EXPECT_TRUE(Near(actual.outs[step], expected.outs[step],
-                         {.relative = compute() == DType::kBF16 ? 0x1p-8 : 1e-4, .absolute = 1e-4}))
+        EXPECT_TRUE(Agree(actual.outs[step], expected.outs[step], in_chunks,
+                          compute() == DType::kBF16 ? 0x1p-8 : 1e-4))
             << "step " << step;
       }
       for (int64_t slot = 1; slot <= kSlots; ++slot) {
-        EXPECT_TRUE(
-            Near(actual.states[slot], expected.states[slot], {.relative = 1e-4, .absolute = 1e-4}))
-            << slot;
+        EXPECT_TRUE(Agree(actual.states[slot], expected.states[slot], in_chunks, 1e-4)) << slot;
       }
     }
   }
