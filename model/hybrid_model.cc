@@ -134,8 +134,12 @@ absl::Status HybridModel::UploadStep(const StepBatch& batch) {
     WINNOW_CHECK(rows >= 1 && 0 < batch.slots[i] && batch.slots[i] <= limits_.num_slots)
         << rows << " rows in slot " << batch.slots[i];
   }
+  return UploadTables(batch, NumPadding(batch));
+}
+
+absl::Status HybridModel::UploadTables(const StepBatch& batch, int64_t num_padding) {
   tables_.Pack(batch, absl::MakeConstSpan(batch.logits_rows).first(FirstBlockRows(batch)),
-               NumPadding(batch));
+               num_padding);
   std::byte* device = static_cast<std::byte*>(activations_.tables.raw);
   batch_ = tables_.View(device);
   return backend_->Upload(device, tables_.bytes().data(),
@@ -146,13 +150,58 @@ int64_t HybridModel::FirstBlockRows(const StepBatch& batch) const {
   return std::min(limits_.logits_block_rows, static_cast<int64_t>(batch.logits_rows.size()));
 }
 
-int64_t HybridModel::NumPadding(const StepBatch& batch) const {
-  const int64_t b = batch.num_sequences();
-  if (!backend_->replays() || batch.num_tokens() != b) return 0;
+int64_t HybridModel::PaddedSize(int64_t b) const {
   const int64_t step = b <= 64 ? 8 : b <= 256 ? 16 : 64;
   const int64_t size = b <= 8 ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(b)))
                               : (b + step - 1) / step * step;
-  return std::min({size, limits_.max_step_tokens, limits_.max_step_sequences}) - b;
+  return std::min({size, limits_.max_step_tokens, limits_.max_step_sequences});
+}
+
+int64_t HybridModel::NumPadding(const StepBatch& batch) const {
+  const int64_t b = batch.num_sequences();
+  return backend_->replays() && batch.num_tokens() == b ? PaddedSize(b) - b : 0;
+}
+
+absl::Status HybridModel::WarmUp() {
+  WINNOW_CHECK(!in_flight_) << "a step is in flight";
+  if (!backend_->replays()) return absl::OkStatus();
+  int64_t most_rows = limits_.max_step_tokens;
+  if (store_.spec().grows()) most_rows = std::min(most_rows, *store_.spec().max_sequence_tokens());
+  for (int64_t rows = 2; rows < 2 * most_rows; rows *= 2) {
+    WINNOW_RETURN_IF_ERROR(WarmStep(1, std::min(rows, most_rows)));
+  }
+  for (int64_t rows = 1; rows < 2 * limits_.logits_block_rows; rows *= 2) {
+    WINNOW_RETURN_IF_ERROR(WarmHead(std::min(rows, limits_.logits_block_rows)));
+  }
+  // What padding sees must be a sequence's beginning again.
+  WINNOW_RETURN_IF_ERROR(store_.ZeroScratchSlot());
+  const int64_t most = std::min(PaddedSize(limits_.max_step_sequences), kMaxReplayedSequences);
+  for (int64_t size = 0; size < most;) {
+    size = PaddedSize(size + 1);
+    for (int i = 0; i < 2; ++i) WINNOW_RETURN_IF_ERROR(WarmStep(size, 1));
+  }
+  return backend_->Synchronize();
+}
+
+absl::Status HybridModel::WarmStep(int64_t num_sequences, int64_t rows_each) {
+  StepBatch batch;
+  batch.row_offsets.push_back(0);
+  for (int64_t s = 0; s < num_sequences; ++s) {
+    for (int64_t r = 0; r < rows_each; ++r) {
+      batch.tokens.push_back(0);
+      batch.positions.push_back(r);
+    }
+    batch.slots.push_back(kScratchSlot);
+    batch.row_offsets.push_back(static_cast<int32_t>(batch.tokens.size()));
+  }
+  WINNOW_RETURN_IF_ERROR(UploadTables(batch, 0));
+  return ForwardOrReplay();
+}
+
+absl::Status HybridModel::WarmHead(int64_t num_rows) {
+  Arena arena = activations_.Scratch();
+  const LogitsScratch s(arena, config_.hidden_size, config_.vocab_size, num_rows, layout_);
+  return backend_->Linear({.x = s.hidden, .weight = weights_->head, .out = s.logits});
 }
 
 absl::Status HybridModel::ForwardOrReplay() {

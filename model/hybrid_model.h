@@ -48,6 +48,11 @@ class HybridModel final : public Model {
   static int64_t WorkingBytes(const ModelConfig& config, const Backend& backend,
                               const ModelLimits& limits);
 
+  // Runs steps of all sizes on the scratch slot, where the backend chooses algorithms or records
+  // what it replays when a size comes up first: so that no request waits for that. REQUIRES: no
+  // step is in flight.
+  absl::Status WarmUp();
+
   absl::Status Launch(const StepBatch& batch) override;
   absl::Status Wait(StepResult* result) override;
 
@@ -60,9 +65,14 @@ class HybridModel final : public Model {
   absl::Status ForwardOrReplay();
   // The step, in order; each is a list of ops.
   absl::Status UploadStep(const StepBatch& batch);
+  absl::Status UploadTables(const StepBatch& batch, int64_t num_padding);
   int64_t FirstBlockRows(const StepBatch& batch) const;
-  // Sequences that a step of single tokens is padded with, so that it has one of few sizes.
+  // The one of few sizes that a step of b single tokens is padded to.
+  int64_t PaddedSize(int64_t b) const;
   int64_t NumPadding(const StepBatch& batch) const;
+  // A step without results, of tokens from position 0 on in the scratch slot.
+  absl::Status WarmStep(int64_t num_sequences, int64_t rows_each);
+  absl::Status WarmHead(int64_t num_rows);
   absl::Status Forward();
   absl::Status Layer(int layer);
   absl::Status GatedDeltaMixer(int layer, const GatedDeltaConfig& config,

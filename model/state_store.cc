@@ -116,6 +116,10 @@ absl::Status StateStore::ZeroSlots(absl::Span<const int32_t> slots) {
   return status;
 }
 
+absl::Status StateStore::ZeroScratchSlot() {
+  return backend_->Zero(slots_.data() + kScratchSlot * spec_.slot_bytes(), spec_.slot_bytes());
+}
+
 std::vector<TableEdit> StateStore::LastEdits(absl::Span<const PageTableEdit> edits) const {
   std::vector<TableEdit> all;
   all.reserve(edits.size());

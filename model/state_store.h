@@ -35,6 +35,7 @@ class StateStore {
   absl::Status CopyPages(absl::Span<const PageCopy> copies);
   // Zeroes the slots' fields and page tables.
   absl::Status ZeroSlots(absl::Span<const int32_t> slots);
+  absl::Status ZeroScratchSlot();
   // In order: of several edits of one entry the last one stays.
   absl::Status ApplyEdits(absl::Span<const PageTableEdit> edits);
 

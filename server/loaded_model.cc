@@ -125,6 +125,7 @@ absl::Status MakeModel(const ModelConfig& config, const Options& options, Loaded
   auto model =
       HybridModel::Create(config, loaded->weights.get(), loaded->backend.get(), *spec, limits);
   if (!model.ok()) return model.status();
+  if (absl::Status warm = (*model)->WarmUp(); !warm.ok()) return warm;
   loaded->model = *std::move(model);
   loaded->served.info = DescribeModel(config, *spec, *plan);
   return absl::OkStatus();
