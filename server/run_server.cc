@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
+#include "google/protobuf/stubs/logging.h"
 #include "server/loaded_model.h"
 #include "server/server.h"
 #include "server/stop_events.h"
@@ -26,6 +27,11 @@ void StartLogging(const std::string& level) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("winnow"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   spdlog::set_level(spdlog::level::from_str(level));
+  // It writes a line for every string that is no UTF-8: clients must not fill the log.
+  google::protobuf::SetLogHandler(
+      [](google::protobuf::LogLevel, const char*, int, const std::string& message) {
+        spdlog::debug("protobuf: {}", message);
+      });
 }
 
 int CannotStart(const absl::Status& status) {
