@@ -13,14 +13,9 @@
 #include "kernels/cuda/short_conv.h"
 #include "kernels/cuda/simple_attention.h"
 #include "kernels/cuda/state_kernels.h"
+#include "kernels/cuda/status_macros.h"
 #include "kernels/cuda/token_edits.h"
 #include "kernels/cuda/write_kv.h"
-
-// Leaves the enclosing function with the status of `expression` if that is not OK.
-#define WINNOW_RETURN_IF_ERROR(expression)                               \
-  do {                                                                   \
-    if (absl::Status status = (expression); !status.ok()) return status; \
-  } while (false)
 
 namespace winnow::cuda {
 namespace {

@@ -6,12 +6,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_status.h"
-
-// Leaves the enclosing function with the status of `expression` if that is not OK.
-#define WINNOW_RETURN_IF_ERROR(expression)                               \
-  do {                                                                   \
-    if (absl::Status status = (expression); !status.ok()) return status; \
-  } while (false)
+#include "kernels/cuda/status_macros.h"
 
 namespace winnow::cuda {
 namespace {

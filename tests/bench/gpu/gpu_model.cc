@@ -191,6 +191,7 @@ void MeasurePrompts(const Options& options, ModelDriver& driver, TimedBackend& t
 }
 
 int Main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   Options options;
   CLI::App app{"Measures whole steps of a checkpoint on a CUDA device."};
   app.add_option("--model", options.model, "checkpoint directory")->required();
