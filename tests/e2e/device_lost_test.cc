@@ -117,13 +117,13 @@ int NumAnsweredInternal(const std::string& address, FaultyBackend& backend) {
 
 TEST(DeviceLostDeathTest, EveryoneIsAnsweredAndTheExitCodeIsThree) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(ServeOnFailingDevice(), testing::ExitedWithCode(kExitDeviceLost),
+  EXPECT_EXIT(ServeOnFailingDevice(), ::testing::ExitedWithCode(kExitDeviceLost),
               "answered INTERNAL");
 }
 
 TEST(DeviceLostDeathTest, PoisonedContextAnswersEveryoneAndTurnsNotServing) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(PoisonTheContext(), testing::ExitedWithCode(kExitDeviceLost),
+  EXPECT_EXIT(PoisonTheContext(), ::testing::ExitedWithCode(kExitDeviceLost),
               "served 1, answered 12, stopped serving 1");
 }
 
