@@ -1,0 +1,353 @@
+// Attention of one query with up to 8 query heads of a kv head: the work of a warp. Device code.
+#ifndef WINNOW_KERNELS_CUDA_ATTENTION_ROWS_CUH_
+#define WINNOW_KERNELS_CUDA_ATTENTION_ROWS_CUH_
+
+#include <cstdint>
+
+#include "kernels/cuda/attention_keys.cuh"
+#include "kernels/cuda/attention_params.h"
+#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/warp_matrix.cuh"
+
+namespace winnow::cuda {
+
+inline constexpr int kRowsHeads = 8;  // query heads of a block
+inline constexpr int kRowsWarps = 4;
+inline constexpr int kRowsThreads = kRowsWarps * kWarpSize;
+
+// How a launch shares out its work. Grid: parts of a list of keys; kv heads times groups of
+// kRowsHeads query heads; rows begin .. begin + count - 1 of every sequence.
+struct RowsWork {
+  int32_t begin, count;
+  int32_t most_rows;   // longer sequences are left alone
+  int32_t split_keys;  // of a part, unless that makes too many
+  int32_t max_parts;
+  float* partials;    // [query, head group, part][min(group, kRowsHeads)][kDims + 2]
+  int32_t* counters;  // [query, head group] parts that are done; 0 between launches
+};
+
+// softmax(q K^T) V of 8 query heads over the keys that a warp takes, not yet normalised. All lanes
+// work on the same keys, kKeys at a time:
+//   S [heads, keys] = Q K^T       lane (g, q) loads 8 elements of key g at 8 q + 32 j
+//   O^T [D, heads] += V^T P^T     lane (g, q) loads elements 8 g + 64 u of keys 2q, 2q + 1, ...
+// straight into the products' layout: every load is 16 bytes, and no shared memory is needed.
+template <typename T, int kDims, bool kVectors>
+class RowsWarp {
+ public:
+  // Where there are registers for them, the next keys and values are on their way while the warp
+  // computes.
+  static constexpr bool kAhead = kVectors && sizeof(T) == 2 && kDims <= 128;
+  static constexpr int kKeys = 16;
+
+  __device__ RowsWarp(const AttentionParams& p, int64_t row, int first_head, int num_heads)
+      : scale_(p.scale), dims_(static_cast<int>(p.pages.head_dim)), lane_(threadIdx.x % kWarpSize) {
+    const T* q = static_cast<const T*>(p.q) + row * p.q_stride + (first_head + G()) * dims_;
+#pragma unroll
+    for (int j = 0; j < kDims / 32; ++j) {
+      const int d = 8 * Q() + 32 * j;
+      queries_[j] = LoadEight<kVectors>(q + d, G() < num_heads ? dims_ - d : 0);
+    }
+  }
+
+  // Blocks of kKeys keys from block `first` on, every kRowsWarps-th, before block `end`; the query
+  // is in row `row` of the sequence.
+  __device__ void Run(const KeyList<T>& list, int first, int end, int row) {
+    KeyLookup found = Find(list, first, end);
+    Take(list.Resolve(found), row);
+    found = Find(list, first + kRowsWarps, end);
+    if constexpr (kAhead) {
+      LoadKeys();
+      LoadValues();
+    }
+    for (int block = first; block < end; block += kRowsWarps) {
+      const KeyRef<T> next = list.Resolve(found);
+      found = Find(list, block + 2 * kRowsWarps, end);
+      AddBlock(next, row);
+    }
+  }
+
+  // Into [kRowsHeads][kDims + 2]: sums, maximum, total of every head.
+  __device__ void Store(float* to) {
+    total_ += __shfl_xor_sync(kFullWarp, total_, 1);
+    total_ += __shfl_xor_sync(kFullWarp, total_, 2);
+    if (Q() == 0) {
+      to[G() * (kDims + 2) + kDims] = most_;
+      to[G() * (kDims + 2) + kDims + 1] = total_;
+    }
+#pragma unroll
+    for (int i = 0; i < kDims / 16; ++i) {
+      float* at = to + 2 * Q() * (kDims + 2) + i / 4 * 64 + 8 * G() + i % 4 * 2;
+      at[0] = sums_[i][0];
+      at[1] = sums_[i][2];
+      at[kDims + 2] = sums_[i][1];
+      at[kDims + 3] = sums_[i][3];
+    }
+  }
+
+ private:
+  __device__ int G() const { return lane_ / 4; }
+  __device__ int Q() const { return lane_ % 4; }
+
+  // Lane l looks up key l of a block before block `end`.
+  __device__ KeyLookup Find(const KeyList<T>& list, int block, int end) const {
+    return block < end && lane_ < kKeys ? list.Find(block * kKeys + lane_) : KeyLookup();
+  }
+  __device__ void Take(const KeyRef<T>& ref, int row) {
+    const bool visible = ref.key != nullptr && row < ref.end;
+    key_ = visible ? ref.key : nullptr;
+    value_ = visible ? ref.value : nullptr;
+    visible_ = __ballot_sync(kFullWarp, visible);
+  }
+  __device__ static const T* From(const T* pointer, int lane) {
+    return reinterpret_cast<const T*>(
+        __shfl_sync(kFullWarp, reinterpret_cast<unsigned long long>(pointer), lane));
+  }
+  // Elements d .. d + 7 of a key or value, zeros where it is null.
+  __device__ Eight<T> Load(const T* from, int d) const {
+    return LoadEight<kVectors>(from + d, from == nullptr ? 0 : dims_ - d);
+  }
+  // The lane's value i of keys 16 m .. 16 m + 15: key 2q, 2q + 1, 2q + 8, 2q + 9.
+  __device__ const T* ValueOf(int m, int i) const {
+    return From(value_, 16 * m + i / 2 * 8 + 2 * Q() + i % 2);
+  }
+
+  __device__ void LoadKeys() {
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n) {
+      const T* key = From(key_, 8 * n + G());
+#pragma unroll
+      for (int j = 0; j < kDims / 32; ++j) keys_[n][j] = Load(key, 8 * Q() + 32 * j);
+    }
+  }
+  __device__ void LoadValues() {
+#pragma unroll
+    for (int m = 0; m < kKeys / 16; ++m) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const T* value = ValueOf(m, i);
+#pragma unroll
+        for (int u = 0; u < kDims / 64; ++u) values_[m][u][i] = Load(value, 64 * u + 8 * G());
+      }
+    }
+  }
+
+  // The block whose keys the warp holds; `next` takes their place.
+  __device__ void AddBlock(const KeyRef<T>& next, int row) {
+    float scores[kKeys / 8][4];
+    Score(scores);
+    const unsigned visible = visible_;
+    if constexpr (kAhead) {
+      Take(next, row);
+      LoadKeys();
+      Weigh(scores, visible);
+      AddValues(scores);
+      LoadValues();
+    } else {
+      Weigh(scores, visible);
+      AddValues(scores);
+      Take(next, row);
+    }
+  }
+
+  __device__ void Score(float (&scores)[kKeys / 8][4]) const {
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n) {
+      const T* key = kAhead ? nullptr : From(key_, 8 * n + G());
+#pragma unroll
+      for (int e = 0; e < 4; ++e) scores[n][e] = 0;
+#pragma unroll
+      for (int j = 0; j < kDims / 32; ++j) {
+        Eight<T> x;
+        if constexpr (kAhead) {
+          x = keys_[n][j];
+        } else {
+          x = Load(key, 8 * Q() + 32 * j);
+        }
+        Multiply(scores[n], RowsOfA(queries_[j], 0), ColumnOfB(x, 0));
+        Multiply(scores[n], RowsOfA(queries_[j], 1), ColumnOfB(x, 1));
+      }
+    }
+  }
+
+  // Scores of head g and keys 8 n + 2q, 8 n + 2q + 1 become weights; sums and total follow the new
+  // maximum.
+  __device__ void Weigh(float (&scores)[kKeys / 8][4], unsigned visible) {
+    float most = most_;
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const bool seen = visible >> (8 * n + 2 * Q() + e) & 1;
+        scores[n][e] = seen ? scores[n][e] * scale_ : -INFINITY;
+        most = fmaxf(most, scores[n][e]);
+      }
+    }
+    most = fmaxf(most, __shfl_xor_sync(kFullWarp, most, 1));
+    most = fmaxf(most, __shfl_xor_sync(kFullWarp, most, 2));
+    const float base = most == -INFINITY ? 0 : most;
+    const float keep = Exp2(most_ - base);
+    if (__any_sync(kFullWarp, most != most_)) Rescale(keep);
+    most_ = most;
+    total_ *= keep;
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        scores[n][e] = Exp2(scores[n][e] - base);
+        total_ += scores[n][e];
+      }
+    }
+  }
+  __device__ void Rescale(float keep) {
+    const float first = __shfl_sync(kFullWarp, keep, 8 * Q());
+    const float second = __shfl_sync(kFullWarp, keep, 8 * Q() + 4);
+#pragma unroll
+    for (int i = 0; i < kDims / 16; ++i) {
+      sums_[i][0] *= first;
+      sums_[i][1] *= second;
+      sums_[i][2] *= first;
+      sums_[i][3] *= second;
+    }
+  }
+
+  __device__ void AddValues(const float (&weights)[kKeys / 8][4]) {
+#pragma unroll
+    for (int m = 0; m < kKeys / 16; ++m) {
+      const float w[4] = {weights[2 * m][0], weights[2 * m][1], weights[2 * m + 1][0],
+                          weights[2 * m + 1][1]};
+      if constexpr (kAhead) {
+#pragma unroll
+        for (int u = 0; u < kDims / 64; ++u) AddDims(u, values_[m][u], w);
+      } else {
+        const T* from[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) from[i] = ValueOf(m, i);
+#pragma unroll
+        for (int u = 0; u < kDims / 64; ++u) {
+          Eight<T> x[4];
+#pragma unroll
+          for (int i = 0; i < 4; ++i) x[i] = Load(from[i], 64 * u + 8 * G());
+          AddDims(u, x, w);
+        }
+      }
+    }
+  }
+  __device__ void AddDims(int u, const Eight<T> (&x)[4], const float (&w)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) MultiplyWeights(sums_[4 * u + i], ColumnsOfA(x, i), w);
+  }
+
+  const float scale_;
+  const int dims_, lane_;
+  Eight<T> queries_[kDims / 32];
+  float sums_[kDims / 16][4] = {};
+  float most_ = -INFINITY, total_ = 0;  // of head g; total: of the lane's own keys
+  const T* key_ = nullptr;              // of the lane's key
+  const T* value_ = nullptr;
+  unsigned visible_ = 0;  // of the block's keys
+  Eight<T> keys_[kKeys / 8][kDims / 32];
+  Eight<T> values_[kKeys / 16][kDims / 64][4];
+};
+
+// Element d of head h from `count` stored partial sums, `stride` floats apart, in their order;
+// maximum and total of all. kOfOtherBlocks: not from the first cache, which may hold older ones.
+struct RowsSum {
+  float sum, most, total;
+};
+template <int kDims, bool kOfOtherBlocks>
+__device__ RowsSum AddPartials(const float* from, int stride, int count, int h, int d) {
+  from += h * (kDims + 2);
+  const auto load = [&](int part, int i) {
+    return kOfOtherBlocks ? __ldcg(from + part * stride + i) : from[part * stride + i];
+  };
+  float most = -INFINITY;
+  for (int i = 0; i < count; ++i) most = fmaxf(most, load(i, kDims));
+  const float base = most == -INFINITY ? 0 : most;
+  float sum = 0, total = 0;
+  for (int i = 0; i < count; ++i) {
+    const float keep = Exp2(load(i, kDims) - base);
+    sum = fmaf(keep, load(i, d), sum);
+    total = fmaf(keep, load(i, kDims + 1), total);
+  }
+  return {sum, most, total};
+}
+
+// Whether this block is the last of `count` to come here; it sees what the others wrote before.
+__device__ inline bool IsLastBlock(int32_t* counter, int count, int* shared) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) *shared = atomicAdd(counter, 1) == count - 1;
+  __syncthreads();
+  if (!*shared) return false;
+  if (threadIdx.x == 0) *counter = 0;
+  __threadfence();
+  return true;
+}
+
+template <typename T, int kDims>
+inline constexpr int kRowsBlocks = sizeof(T) == 2 && kDims <= 64 ? 5 : 1;  // of a multiprocessor
+
+// One part of one query's keys.
+template <typename T, int kDims, bool kVectors>
+__global__ void __launch_bounds__(kRowsThreads, kRowsBlocks<T, kDims>)
+    AttentionRowsKernel(const __grid_constant__ AttentionParams p,
+                        const __grid_constant__ RowsWork w) {
+  using Warp = RowsWarp<T, kDims, kVectors>;
+  constexpr int kWarpSums = kRowsHeads * (kDims + 2);
+  extern __shared__ __align__(16) unsigned char shared[];  // [kRowsWarps][kWarpSums] floats, a flag
+  float* const warp_sums = reinterpret_cast<float*>(shared);
+
+  const int sequence = blockIdx.z / w.count, row = w.begin + blockIdx.z % w.count;
+  const int first_row = p.batch.row_offsets[sequence];
+  const int num_rows = p.batch.row_offsets[sequence + 1] - first_row;
+  if (row >= num_rows || num_rows > w.most_rows) return;
+  const int head_groups = (p.group + kRowsHeads - 1) / kRowsHeads;
+  const int kv_head = blockIdx.y / head_groups, in_group = blockIdx.y % head_groups * kRowsHeads;
+  const int num_heads = min(kRowsHeads, p.group - in_group);
+  const int first_head = kv_head * p.group + in_group;
+
+  const KeyList<T> list(p, sequence, kv_head, first_row, row, row + 1);
+  const int num_parts = min(w.max_parts, (list.size() + w.split_keys - 1) / w.split_keys);
+  const int part = blockIdx.x;
+  if (part >= num_parts) return;
+  const int blocks = (list.size() + Warp::kKeys - 1) / Warp::kKeys;
+  const int warp = threadIdx.x / kWarpSize;
+  Warp work(p, first_row + row, first_head, num_heads);
+  work.Run(list, blocks * part / num_parts + warp, blocks * (part + 1) / num_parts, row);
+  work.Store(warp_sums + warp * kWarpSums);
+  __syncthreads();
+
+  const int64_t query = int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
+  const int partial_floats = min(kRowsHeads, p.group) * (kDims + 2);
+  float* const partials = w.partials + query * w.max_parts * partial_floats;
+  const int dims = static_cast<int>(p.pages.head_dim);
+  T* const out = static_cast<T*>(p.out) + (int64_t{first_row} + row) * p.out_stride +
+                 int64_t{first_head} * dims;
+  for (int i = threadIdx.x; i < num_heads * kDims; i += kRowsThreads) {
+    const int h = i / kDims, d = i % kDims;
+    const RowsSum sum = AddPartials<kDims, false>(warp_sums, kWarpSums, kRowsWarps, h, d);
+    if (num_parts == 1) {
+      if (d < dims) out[h * dims + d] = FromFloat<T>(sum.sum / sum.total);
+      continue;
+    }
+    float* const to = partials + part * partial_floats + h * (kDims + 2);
+    to[d] = sum.sum;
+    if (d == 0) {
+      to[kDims] = sum.most;
+      to[kDims + 1] = sum.total;
+    }
+  }
+  // The block that comes last adds all parts, in their order.
+  int* const flag = reinterpret_cast<int*>(warp_sums + kRowsWarps * kWarpSums);
+  if (num_parts == 1 || !IsLastBlock(&w.counters[query], num_parts, flag)) return;
+  for (int i = threadIdx.x; i < num_heads * kDims; i += kRowsThreads) {
+    const int h = i / kDims, d = i % kDims;
+    if (d >= dims) continue;
+    const RowsSum sum = AddPartials<kDims, true>(partials, partial_floats, num_parts, h, d);
+    out[h * dims + d] = FromFloat<T>(sum.sum / sum.total);
+  }
+}
+
+}  // namespace winnow::cuda
+
+#endif  // WINNOW_KERNELS_CUDA_ATTENTION_ROWS_CUH_
