@@ -60,9 +60,11 @@ class RowsWarp {
       LoadValues();
     }
     for (int block = first; block < end; block += kRowsWarps) {
+      float scores[kKeys / 8][4];
+      Score(scores);
       const KeyRef<T> next = list.Resolve(found);
       found = Find(list, block + 2 * kRowsWarps, end);
-      AddBlock(next, row);
+      AddBlock(scores, next, row);
     }
   }
 
@@ -131,10 +133,8 @@ class RowsWarp {
     }
   }
 
-  // The block whose keys the warp holds; `next` takes their place.
-  __device__ void AddBlock(const KeyRef<T>& next, int row) {
-    float scores[kKeys / 8][4];
-    Score(scores);
+  // The block whose keys the warp holds and has scored; `next` takes their place.
+  __device__ void AddBlock(float (&scores)[kKeys / 8][4], const KeyRef<T>& next, int row) {
     const unsigned visible = visible_;
     if constexpr (kAhead) {
       Take(next, row);
