@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -15,58 +13,13 @@
 #include "client/child_server.h"
 #include "gtest/gtest.h"
 #include "kernels/check.h"
-#include "model/safetensors.h"
 #include "proto/winnow/v1/generation.grpc.pb.h"
+#include "tests/golden/recordings.h"
 
 namespace winnow {
 namespace {
 
 constexpr char kServer[] = "server/winnow-server";
-
-// log-probabilities [position][token] of one recording.
-using Recording = std::vector<std::vector<double>>;
-
-struct Golden {
-  std::vector<uint32_t> tokens;
-  std::map<std::string, Recording> recordings;
-};
-
-Recording LogSoftmaxRows(const SafetensorsEntry& entry) {
-  Recording rows(entry.shape[0], std::vector<double>(entry.shape[1]));
-  const auto* next = reinterpret_cast<const char*>(entry.data);
-  for (auto& row : rows) {
-    for (double& value : row) {
-      float logit;
-      std::memcpy(&logit, next, sizeof(logit));
-      next += sizeof(logit);
-      value = logit;
-    }
-    const double most = *std::max_element(row.begin(), row.end());
-    double sum = 0;
-    for (const double value : row) sum += std::exp(value - most);
-    for (double& value : row) value -= most + std::log(sum);
-  }
-  return rows;
-}
-
-Golden LoadGolden(const std::string& kind) {
-  const auto file =
-      SafetensorsFile::Open(absl::StrCat("tests/golden/", kind, "/expected.safetensors"));
-  WINNOW_CHECK(file.ok()) << file.status();
-  Golden golden;
-  for (const auto& [name, entry] : file->entries()) {
-    if (name != "tokens") {
-      golden.recordings[name] = LogSoftmaxRows(entry);
-      continue;
-    }
-    for (int64_t i = 0; i < entry.shape[0]; ++i) {
-      int64_t token;
-      std::memcpy(&token, entry.data + i * sizeof(token), sizeof(token));
-      golden.tokens.push_back(static_cast<uint32_t>(token));
-    }
-  }
-  return golden;
-}
 
 // What the server says of every position: the logits after position t are reported as those of
 // token t + 1.
@@ -94,7 +47,7 @@ std::vector<v1::PositionLogprobs> Score(const std::string& address, const Golden
   return positions;
 }
 
-void Compare(const std::vector<v1::PositionLogprobs>& positions, const Recording& recording) {
+void Compare(const std::vector<v1::PositionLogprobs>& positions, const LogprobRows& recording) {
   ASSERT_EQ(positions.size(), recording.size());
   double worst = 0, sum = 0;
   int64_t count = 0;

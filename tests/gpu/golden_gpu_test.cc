@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <map>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -15,54 +13,12 @@
 #include "kernels/cuda/testing/backends.h"
 #include "model/checkpoint_layout.h"
 #include "model/config.h"
-#include "model/safetensors.h"
+#include "tests/golden/recordings.h"
 #include "tests/gpu/router_record.h"
 #include "tests/gpu/scored_model.h"
 
 namespace winnow {
 namespace {
-
-struct Golden {
-  std::vector<uint32_t> tokens;
-  std::map<std::string, LogprobRows> recordings;
-};
-
-LogprobRows LogSoftmaxRows(const SafetensorsEntry& entry) {
-  LogprobRows rows(entry.shape[0], std::vector<double>(entry.shape[1]));
-  const auto* next = reinterpret_cast<const char*>(entry.data);
-  for (auto& row : rows) {
-    for (double& value : row) {
-      float logit;
-      std::memcpy(&logit, next, sizeof(logit));
-      next += sizeof(logit);
-      value = logit;
-    }
-    const double most = *std::max_element(row.begin(), row.end());
-    double sum = 0;
-    for (const double value : row) sum += std::exp(value - most);
-    for (double& value : row) value -= most + std::log(sum);
-  }
-  return rows;
-}
-
-Golden LoadGolden(const std::string& kind) {
-  const auto file =
-      SafetensorsFile::Open(absl::StrCat("tests/golden/", kind, "/expected.safetensors"));
-  WINNOW_CHECK(file.ok()) << file.status();
-  Golden golden;
-  for (const auto& [name, entry] : file->entries()) {
-    if (name != "tokens") {
-      golden.recordings[name] = LogSoftmaxRows(entry);
-      continue;
-    }
-    for (int64_t i = 0; i < entry.shape[0]; ++i) {
-      int64_t token;
-      std::memcpy(&token, entry.data + i * sizeof(token), sizeof(token));
-      golden.tokens.push_back(static_cast<uint32_t>(token));
-    }
-  }
-  return golden;
-}
 
 struct Error {
   double worst = 0, mean = 0;  // of log-probabilities

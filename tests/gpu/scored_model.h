@@ -12,11 +12,9 @@
 #include "model/config.h"
 #include "model/hybrid_model.h"
 #include "model/weights.h"
+#include "tests/golden/recordings.h"
 
 namespace winnow {
-
-// log-probabilities [position][token].
-using LogprobRows = std::vector<std::vector<double>>;
 
 class ScoredModel {
  public:
