@@ -1,8 +1,8 @@
 // CUDA kernels of AttentionArgs (kernels/ops/attention.h has the mathematics). Two forms:
 //
 //   rows   one query at a time with all query heads of its kv head: single tokens. The keys that it
-//          may see are split over blocks by their number, and the last block to finish puts the
-//          parts together in their order.
+//          may see are cut into units by their number, which warps of one block or of several, as
+//          the step fills the device, compute each by itself and add up in order.
 //   tiles  prompt pieces in bf16 on the tensor cores: tiles of queries, which pick the keys that
 //          any of them sees, wherever they are.
 //
@@ -45,14 +45,12 @@ int64_t AttentionScratchBytes(int64_t max_sequences, int64_t num_query_heads, in
 cudaError_t LaunchAttention(const AttentionArgs& args, const AttentionScratch& scratch,
                             cudaStream_t stream);
 
-// Keys of a block of the `rows` form, but for lists too long for 16 blocks. Part of a result's
-// definition: the order of sums follows from it.
-inline constexpr int32_t kAttentionSplitKeys = 1344;
-
 // The two forms alone. A launch takes the sequences that have between least_rows and most_rows rows
-// and leaves the others alone.
+// and leaves the others alone. `blocks`: of threads that share a list of keys; AttentionRowsBlocks
+// is what fills the device. The result does not depend on it.
+int32_t AttentionRowsBlocks(const AttentionArgs& args, int32_t most_rows);
 cudaError_t LaunchAttentionRows(const AttentionArgs& args, const AttentionScratch& scratch,
-                                int32_t most_rows, int32_t split_keys, cudaStream_t stream);
+                                int32_t most_rows, int32_t blocks, cudaStream_t stream);
 bool CanLaunchAttentionTiles(const AttentionArgs& args);
 cudaError_t LaunchAttentionTiles(const AttentionArgs& args, int32_t least_rows,
                                  cudaStream_t stream);

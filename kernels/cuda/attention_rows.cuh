@@ -15,15 +15,27 @@ inline constexpr int kRowsHeads = 8;  // query heads of a block
 inline constexpr int kRowsWarps = 4;
 inline constexpr int kRowsThreads = kRowsWarps * kWarpSize;
 
-// How a launch shares out its work. Grid: parts of a list of keys; kv heads times groups of
-// kRowsHeads query heads; rows begin .. begin + count - 1 of every sequence.
+// A list of keys is cut into units by its length alone. A warp computes one or more of them, each
+// by itself, and at the end the units are added in their order: the result is the same bit for bit
+// however they are shared out.
+inline constexpr int kUnitKeys = 96;  // unless that makes too many
+inline constexpr int kMaxUnits = 32;
+
+__host__ __device__ constexpr int RowsUnits(int64_t num_keys) {
+  const int64_t per_warp = (num_keys + kRowsWarps * kUnitKeys - 1) / (kRowsWarps * kUnitKeys);
+  return static_cast<int>(
+      per_warp > kMaxUnits / kRowsWarps ? kMaxUnits : (per_warp < 1 ? 1 : per_warp) * kRowsWarps);
+}
+
+// How a launch shares out its work. Grid: blocks of a list; kv heads times groups of kRowsHeads
+// query heads; rows begin .. begin + count - 1 of every sequence. A lone block keeps its units in
+// shared memory, several put them where the last one to finish finds them.
 struct RowsWork {
   int32_t begin, count;
-  int32_t most_rows;   // longer sequences are left alone
-  int32_t split_keys;  // of a part, unless that makes too many
-  int32_t max_parts;
-  float* partials;    // [query, head group, part][min(group, kRowsHeads)][kDims + 2]
-  int32_t* counters;  // [query, head group] parts that are done; 0 between launches
+  int32_t most_rows;  // longer sequences are left alone
+  int32_t max_units;
+  float* units;       // [query, head group, max_units][min(group, kRowsHeads)][kDims + 2]
+  int32_t* counters;  // [query, head group] blocks that are done; 0 between launches
 };
 
 // softmax(q K^T) V of 8 query heads over the keys that a warp takes, not yet normalised. All lanes
@@ -40,7 +52,10 @@ class RowsWarp {
   static constexpr int kKeys = 16;
 
   __device__ RowsWarp(const AttentionParams& p, int64_t row, int first_head, int num_heads)
-      : scale_(p.scale), dims_(static_cast<int>(p.pages.head_dim)), lane_(threadIdx.x % kWarpSize) {
+      : scale_(p.scale),
+        dims_(static_cast<int>(p.pages.head_dim)),
+        num_heads_(num_heads),
+        lane_(threadIdx.x % kWarpSize) {
     const T* q = static_cast<const T*>(p.q) + row * p.q_stride + (first_head + G()) * dims_;
 #pragma unroll
     for (int j = 0; j < kDims / 32; ++j) {
@@ -49,40 +64,30 @@ class RowsWarp {
     }
   }
 
-  // Blocks of kKeys keys from block `first` on, every kRowsWarps-th, before block `end`; the query
-  // is in row `row` of the sequence.
-  __device__ void Run(const KeyList<T>& list, int first, int end, int row) {
-    KeyLookup found = Find(list, first, end);
+  // Units begin .. end - 1 of `num_units`, for the query in row `row` of the sequence. `to`: of all
+  // units, [num_heads][kDims + 2] each: sums, maximum, total of every head.
+  __device__ void Run(const KeyList<T>& list, int row, int begin, int end, int num_units,
+                      float* to) {
+    const int blocks = (list.size() + kKeys - 1) / kKeys;
+    const auto first_block = [&](int unit) { return blocks * unit / num_units; };
+    const int last = first_block(end);
+    int block = first_block(begin);
+    KeyLookup found = Find(list, block, last);
     Take(list.Resolve(found), row);
-    found = Find(list, first + kRowsWarps, end);
+    found = Find(list, block + 1, last);
     if constexpr (kAhead) {
       LoadKeys();
       LoadValues();
     }
-    for (int block = first; block < end; block += kRowsWarps) {
-      float scores[kKeys / 8][4];
-      Score(scores);
-      const KeyRef<T> next = list.Resolve(found);
-      found = Find(list, block + 2 * kRowsWarps, end);
-      AddBlock(scores, next, row);
-    }
-  }
-
-  // Into [kRowsHeads][kDims + 2]: sums, maximum, total of every head.
-  __device__ void Store(float* to) {
-    total_ += __shfl_xor_sync(kFullWarp, total_, 1);
-    total_ += __shfl_xor_sync(kFullWarp, total_, 2);
-    if (Q() == 0) {
-      to[G() * (kDims + 2) + kDims] = most_;
-      to[G() * (kDims + 2) + kDims + 1] = total_;
-    }
-#pragma unroll
-    for (int i = 0; i < kDims / 16; ++i) {
-      float* at = to + 2 * Q() * (kDims + 2) + i / 4 * 64 + 8 * G() + i % 4 * 2;
-      at[0] = sums_[i][0];
-      at[1] = sums_[i][2];
-      at[kDims + 2] = sums_[i][1];
-      at[kDims + 3] = sums_[i][3];
+    for (int unit = begin; unit < end; ++unit) {
+      for (const int unit_end = first_block(unit + 1); block < unit_end; ++block) {
+        float scores[kKeys / 8][4];
+        Score(scores);
+        const KeyRef<T> next = list.Resolve(found);
+        found = Find(list, block + 2, last);
+        AddBlock(scores, next, row);
+      }
+      Store(to + unit * num_heads_ * (kDims + 2));
     }
   }
 
@@ -237,8 +242,30 @@ class RowsWarp {
     for (int i = 0; i < 4; ++i) MultiplyWeights(sums_[4 * u + i], ColumnsOfA(x, i), w);
   }
 
+  // Then starts anew.
+  __device__ void Store(float* to) {
+    total_ += __shfl_xor_sync(kFullWarp, total_, 1);
+    total_ += __shfl_xor_sync(kFullWarp, total_, 2);
+    if (Q() == 0 && G() < num_heads_) {
+      to[G() * (kDims + 2) + kDims] = most_;
+      to[G() * (kDims + 2) + kDims + 1] = total_;
+    }
+#pragma unroll
+    for (int i = 0; i < kDims / 16; ++i) {
+      float* at = to + 2 * Q() * (kDims + 2) + i / 4 * 64 + 8 * G() + i % 4 * 2;
+      if (2 * Q() < num_heads_) *reinterpret_cast<float2*>(at) = {sums_[i][0], sums_[i][2]};
+      if (2 * Q() + 1 < num_heads_) {
+        *reinterpret_cast<float2*>(at + kDims + 2) = {sums_[i][1], sums_[i][3]};
+      }
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sums_[i][e] = 0;
+    }
+    most_ = -INFINITY;
+    total_ = 0;
+  }
+
   const float scale_;
-  const int dims_, lane_;
+  const int dims_, num_heads_, lane_;
   Eight<T> queries_[kDims / 32];
   float sums_[kDims / 16][4] = {};
   float most_ = -INFINITY, total_ = 0;  // of head g; total: of the lane's own keys
@@ -249,27 +276,25 @@ class RowsWarp {
   Eight<T> values_[kKeys / 16][kDims / 64][4];
 };
 
-// Element d of head h from `count` stored partial sums, `stride` floats apart, in their order;
-// maximum and total of all. kOfOtherBlocks: not from the first cache, which may hold older ones.
-struct RowsSum {
-  float sum, most, total;
-};
+// Element d of head h of the result, from the units in their order, `stride` floats apart.
+// kOfOtherBlocks: not from the first cache, which may hold older ones.
 template <int kDims, bool kOfOtherBlocks>
-__device__ RowsSum AddPartials(const float* from, int stride, int count, int h, int d) {
+__device__ float AddUnits(const float* from, int stride, int count, int h, int d) {
   from += h * (kDims + 2);
-  const auto load = [&](int part, int i) {
-    return kOfOtherBlocks ? __ldcg(from + part * stride + i) : from[part * stride + i];
+  const auto load = [&](int unit, int i) {
+    return kOfOtherBlocks ? __ldcg(from + unit * stride + i) : from[unit * stride + i];
   };
   float most = -INFINITY;
+#pragma unroll 4
   for (int i = 0; i < count; ++i) most = fmaxf(most, load(i, kDims));
-  const float base = most == -INFINITY ? 0 : most;
   float sum = 0, total = 0;
+#pragma unroll 4
   for (int i = 0; i < count; ++i) {
-    const float keep = Exp2(load(i, kDims) - base);
+    const float keep = Exp2(load(i, kDims) - most);
     sum = fmaf(keep, load(i, d), sum);
     total = fmaf(keep, load(i, kDims + 1), total);
   }
-  return {sum, most, total};
+  return sum / total;
 }
 
 // Whether this block is the last of `count` to come here; it sees what the others wrote before.
@@ -285,17 +310,14 @@ __device__ inline bool IsLastBlock(int32_t* counter, int count, int* shared) {
 }
 
 template <typename T, int kDims>
-inline constexpr int kRowsBlocks = sizeof(T) == 2 && kDims <= 64 ? 5 : 1;  // of a multiprocessor
+inline constexpr int kRowsBlocks = sizeof(T) == 2 && kDims <= 64 ? 4 : 1;  // of a multiprocessor
 
-// One part of one query's keys.
+// Some units of one query's keys.
 template <typename T, int kDims, bool kVectors>
 __global__ void __launch_bounds__(kRowsThreads, kRowsBlocks<T, kDims>)
     AttentionRowsKernel(const __grid_constant__ AttentionParams p,
                         const __grid_constant__ RowsWork w) {
-  using Warp = RowsWarp<T, kDims, kVectors>;
-  constexpr int kWarpSums = kRowsHeads * (kDims + 2);
-  extern __shared__ __align__(16) unsigned char shared[];  // [kRowsWarps][kWarpSums] floats, a flag
-  float* const warp_sums = reinterpret_cast<float*>(shared);
+  extern __shared__ __align__(16) unsigned char shared[];  // a flag, or a lone block's units
 
   const int sequence = blockIdx.z / w.count, row = w.begin + blockIdx.z % w.count;
   const int first_row = p.batch.row_offsets[sequence];
@@ -307,44 +329,35 @@ __global__ void __launch_bounds__(kRowsThreads, kRowsBlocks<T, kDims>)
   const int first_head = kv_head * p.group + in_group;
 
   const KeyList<T> list(p, sequence, kv_head, first_row, row, row + 1);
-  const int num_parts = min(w.max_parts, (list.size() + w.split_keys - 1) / w.split_keys);
-  const int part = blockIdx.x;
-  if (part >= num_parts) return;
-  const int blocks = (list.size() + Warp::kKeys - 1) / Warp::kKeys;
-  const int warp = threadIdx.x / kWarpSize;
-  Warp work(p, first_row + row, first_head, num_heads);
-  work.Run(list, blocks * part / num_parts + warp, blocks * (part + 1) / num_parts, row);
-  work.Store(warp_sums + warp * kWarpSums);
-  __syncthreads();
+  const int num_units = RowsUnits(list.size()), num_blocks = gridDim.x;
+  const int num_warps = num_blocks * kRowsWarps;
+  const auto first_unit = [&](int warp) { return num_units * warp / num_warps; };
+  const int block_warp = blockIdx.x * kRowsWarps, warp = block_warp + threadIdx.x / kWarpSize;
+  if (first_unit(block_warp) == first_unit(block_warp + kRowsWarps)) return;
 
   const int64_t query = int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
-  const int partial_floats = min(kRowsHeads, p.group) * (kDims + 2);
-  float* const partials = w.partials + query * w.max_parts * partial_floats;
+  const int unit_floats = num_heads * (kDims + 2);
+  float* const units = num_blocks == 1
+                           ? reinterpret_cast<float*>(shared)
+                           : w.units + query * w.max_units * min(kRowsHeads, p.group) * (kDims + 2);
+  RowsWarp<T, kDims, kVectors> work(p, first_row + row, first_head, num_heads);
+  work.Run(list, row, first_unit(warp), first_unit(warp + 1), num_units, units);
+  if (num_blocks == 1) {
+    __syncthreads();
+  } else if (!IsLastBlock(&w.counters[query], min(num_units, num_blocks),
+                          reinterpret_cast<int*>(shared))) {
+    return;
+  }
+
   const int dims = static_cast<int>(p.pages.head_dim);
   T* const out = static_cast<T*>(p.out) + (int64_t{first_row} + row) * p.out_stride +
                  int64_t{first_head} * dims;
   for (int i = threadIdx.x; i < num_heads * kDims; i += kRowsThreads) {
     const int h = i / kDims, d = i % kDims;
-    const RowsSum sum = AddPartials<kDims, false>(warp_sums, kWarpSums, kRowsWarps, h, d);
-    if (num_parts == 1) {
-      if (d < dims) out[h * dims + d] = FromFloat<T>(sum.sum / sum.total);
-      continue;
-    }
-    float* const to = partials + part * partial_floats + h * (kDims + 2);
-    to[d] = sum.sum;
-    if (d == 0) {
-      to[kDims] = sum.most;
-      to[kDims + 1] = sum.total;
-    }
-  }
-  // The block that comes last adds all parts, in their order.
-  int* const flag = reinterpret_cast<int*>(warp_sums + kRowsWarps * kWarpSums);
-  if (num_parts == 1 || !IsLastBlock(&w.counters[query], num_parts, flag)) return;
-  for (int i = threadIdx.x; i < num_heads * kDims; i += kRowsThreads) {
-    const int h = i / kDims, d = i % kDims;
     if (d >= dims) continue;
-    const RowsSum sum = AddPartials<kDims, true>(partials, partial_floats, num_parts, h, d);
-    out[h * dims + d] = FromFloat<T>(sum.sum / sum.total);
+    const float x = num_blocks == 1 ? AddUnits<kDims, false>(units, unit_floats, num_units, h, d)
+                                    : AddUnits<kDims, true>(units, unit_floats, num_units, h, d);
+    out[h * dims + d] = FromFloat<T>(x);
   }
 }
 

@@ -41,7 +41,7 @@ cudaError_t LaunchAttentionTiles(const AttentionArgs& args, int32_t least_rows,
   if (!CanLaunchAttentionTiles(args)) return cudaErrorInvalidValue;
   if (args.batch.num_tokens == 0) return cudaSuccess;
   const int64_t head_dim = args.pages.head_dim;
-  if (head_dim <= 64) return LaunchTiles<64, 2, 64>(args, least_rows, stream);
+  if (head_dim <= 64) return LaunchTiles<64, 1, 64>(args, least_rows, stream);
   if (head_dim <= 128) return LaunchTiles<128, 1, 64>(args, least_rows, stream);
   return LaunchTiles<256, 1, 32>(args, least_rows, stream);
 }
@@ -52,7 +52,7 @@ cudaError_t LaunchAttention(const AttentionArgs& args, const AttentionScratch& s
   const bool tiles = CanLaunchAttentionTiles(args);
   const int32_t most_rows = tiles ? 1 : INT32_MAX;
   const cudaError_t error =
-      LaunchAttentionRows(args, scratch, most_rows, kAttentionSplitKeys, stream);
+      LaunchAttentionRows(args, scratch, most_rows, AttentionRowsBlocks(args, most_rows), stream);
   if (error != cudaSuccess || !tiles || args.batch.max_tokens_per_sequence < 2) return error;
   return LaunchAttentionTiles(args, 2, stream);
 }

@@ -1,7 +1,7 @@
 // Attention of a tile of queries of one sequence and kv head on the tensor cores. Device code.
 //
 // A tile has 64 kMTiles rows: consecutive positions, each with all query heads of the kv head. Its
-// block scans the list of keys, 128 at a time, and queues those that any row of the tile sees; the
+// block scans the list of keys, 256 at a time, and queues those that any row of the tile sees; the
 // queue is taken kKeys at a time, whose keys and values are copied to shared memory while the last
 // ones are computed with. So kept tokens that lie far apart fill blocks of keys too.
 //
@@ -19,7 +19,7 @@
 
 namespace winnow::cuda {
 
-inline constexpr int kTilesWarps = 4;
+inline constexpr int kTilesWarps = 8;
 inline constexpr int kTilesThreads = kTilesWarps * kWarpSize;
 
 template <int kDims, int kMTiles, int kKeys>
@@ -28,7 +28,7 @@ struct TilesShape {
   static constexpr int kRowBytes = 2 * kDims;
   static constexpr int kKeysBytes = kKeys * kRowBytes;  // of keys, and as much of values
   static constexpr int kStages = 2;
-  static constexpr int kQueueBytes = 256 * (2 * sizeof(void*) + 2 * sizeof(int32_t));
+  static constexpr int kQueueBytes = 512 * (2 * sizeof(void*) + 2 * sizeof(int32_t));
   static constexpr int kSharedBytes =
       kRows * kRowBytes + kStages * 2 * kKeysBytes + kQueueBytes + kTilesWarps * 4;
 };
@@ -48,7 +48,7 @@ struct alignas(8) KeySpan {
 template <int kKeys>
 class KeyQueue {
  public:
-  static constexpr int kPlaces = 256;
+  static constexpr int kPlaces = 512;
 
   // shared: [kPlaces] pairs of pointers, [kPlaces] spans, [kTilesWarps] counts.
   __device__ KeyQueue(const KeyList<BF16>& list, int first_row, int last_row, unsigned char* shared)
@@ -249,6 +249,7 @@ class TilesWarp {
       }
     }
     totals_[m][half] = total;
+    if (!__any_sync(kFullWarp, keep != 1)) return;
 #pragma unroll
     for (int n = 0; n < kDims / 8; ++n) {
       sums_[m][n][2 * half] *= keep;
@@ -323,7 +324,7 @@ __device__ void CopyRows(uint32_t to, int count, int dims, const void* valid, co
 
 // Grid: tiles of the longest sequence, last ones first; kv heads; sequences.
 template <int kDims, int kMTiles, int kKeys>
-__global__ void __launch_bounds__(kTilesThreads, kDims <= 128 ? 2 : 1)
+__global__ void __launch_bounds__(kTilesThreads, kDims <= 64 ? 2 : 1)
     AttentionTilesKernel(const __grid_constant__ AttentionParams p, int least_rows) {
   using Shape = TilesShape<kDims, kMTiles, kKeys>;
   extern __shared__ __align__(128) unsigned char shared[];  // queries, stages, the queue's

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/check.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cast_kernels.h"
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/gated_delta.h"
@@ -31,6 +32,11 @@ int64_t ScratchBytes(const OpLimits& limits, DType compute) {
   const size_t chunks = GatedDeltaChunkedScratchBytes(limits.max_tokens, limits.max_sequences,
                                                       limits.num_value_heads);
   return std::max(router, static_cast<int64_t>(chunks));
+}
+
+int64_t AttentionBytes(const OpLimits& limits) {
+  return AttentionScratchBytes(limits.max_sequences, limits.num_query_heads, limits.num_kv_heads,
+                               limits.head_dim);
 }
 
 // The sizes of the sampling op's arrays.
@@ -99,8 +105,8 @@ CudaBackend::~CudaBackend() {
   }
   matmul_ = nullptr;
   staging_ = nullptr;
-  for (DeviceBuffer* buffer :
-       {&workspace_, &scratch_, &sample_rows_, &sample_edits_, &saved_logits_, &sample_outputs_}) {
+  for (DeviceBuffer* buffer : {&workspace_, &scratch_, &sample_rows_, &sample_edits_,
+                               &saved_logits_, &sample_outputs_, &attention_scratch_}) {
     const DeviceBuffer freed = std::move(*buffer);
   }
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
@@ -215,11 +221,16 @@ void CudaBackend::ForgetReplay(uint64_t key) {
 
 int64_t CudaBackend::ReservedBytes(const OpLimits& limits) const {
   const SampleBytes sample(limits);
-  return ScratchBytes(limits, activation_dtype()) + sample.rows + sample.edits + sample.saved +
-         sample.outputs;
+  return ScratchBytes(limits, activation_dtype()) + AttentionBytes(limits) + sample.rows +
+         sample.edits + sample.saved + sample.outputs;
 }
 
 absl::Status CudaBackend::Reserve(const OpLimits& limits) {
+  if (limits.head_dim > kMaxAttentionHeadDim) {
+    return absl::UnimplementedError(absl::StrCat("attention heads of ", limits.head_dim,
+                                                 " dims; the CUDA kernels take at most ",
+                                                 kMaxAttentionHeadDim));
+  }
   limits_.max_logits_rows = std::max(limits_.max_logits_rows, limits.max_logits_rows);
   limits_.vocab_size = std::max(limits_.vocab_size, limits.vocab_size);
   const SampleBytes sample(limits_);
@@ -231,6 +242,7 @@ absl::Status CudaBackend::Reserve(const OpLimits& limits) {
     status.Update(memory.status());
   };
   take(&scratch_, ScratchBytes(limits, activation_dtype()));
+  take(&attention_scratch_, AttentionBytes(limits));
   take(&sample_rows_, sample.rows);
   take(&sample_edits_, sample.edits);
   take(&saved_logits_, sample.saved);

@@ -118,8 +118,9 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Matmul> matmul_;
 
   // Reserve's.
-  OpLimits limits_;       // of Sample
-  DeviceBuffer scratch_;  // for one op at a time
+  OpLimits limits_;                 // of Sample
+  DeviceBuffer scratch_;            // for one op at a time
+  DeviceBuffer attention_scratch_;  // Attention's own: zero between launches
   DeviceBuffer sample_rows_, sample_edits_, saved_logits_, sample_outputs_;
 };
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/dense_kernels.h"
 #include "kernels/cuda/departures.h"
@@ -11,7 +12,6 @@
 #include "kernels/cuda/router.h"
 #include "kernels/cuda/router_step.h"
 #include "kernels/cuda/short_conv.h"
-#include "kernels/cuda/simple_attention.h"
 #include "kernels/cuda/state_kernels.h"
 #include "kernels/cuda/status_macros.h"
 #include "kernels/cuda/token_edits.h"
@@ -212,7 +212,8 @@ absl::Status CudaBackend::Attention(const AttentionArgs& args) {
   if (args.plan != nullptr) {
     WINNOW_CHECK(args.span <= pages.ring_tokens) << args.span << " vs " << pages.ring_tokens;
   }
-  return Result(LaunchSimpleAttention(args, stream_), "Attention");
+  const AttentionScratch scratch = {attention_scratch_.data(), attention_scratch_.size_bytes()};
+  return Result(LaunchAttention(args, scratch, stream_), "Attention");
 }
 
 absl::Status CudaBackend::WriteKv(const WriteKvArgs& args) {

@@ -1,6 +1,6 @@
 // Speed of the attention kernels against a device copy measured in the same run.
 //
-//   attention_bench [--product_tflops=X] [decode] [split] [prompt]     (all where none is named)
+//   attention_bench [--product_tflops=X] [decode] [blocks] [prompt]     (all where none is named)
 //
 // measure.cuh says how a figure is made. Single tokens see a full window and a full buffer; pages
 // and slots are scattered. Bytes: keys and values seen and expiries, once, queries and results.
@@ -224,7 +224,7 @@ std::string Name(const char* kind, const Layer& n, int64_t sequences, int64_t ro
   return name;
 }
 
-void BenchDecode(const Layer& n, DType dtype, int64_t batch, const std::vector<int32_t>& splits,
+void BenchDecode(const Layer& n, DType dtype, int64_t batch, std::vector<int32_t> blocks,
                  double copy_rate) {
   // The oldest token of a window has just left it.
   const int64_t keys = n.buffer > 0 ? n.span + n.buffer : n.span;
@@ -237,13 +237,14 @@ void BenchDecode(const Layer& n, DType dtype, int64_t batch, const std::vector<i
   const auto scratch = Zeros(AttentionScratchBytes(batch, n.query_heads, n.kv_heads, n.dim));
   const AttentionScratch memory = {scratch->as<std::byte>(),
                                    AttentionScratchBytes(batch, n.query_heads, n.kv_heads, n.dim)};
-  for (const int32_t split : splits) {
+  if (blocks.empty()) blocks = {AttentionRowsBlocks(steps.Args(0), 1)};
+  for (const int32_t count : blocks) {
     const double seconds = TimeLaunches(num_sets, [&](int64_t set, cudaStream_t stream) {
-      return LaunchAttentionRows(steps.Args(set), memory, 1, split, stream);
+      return LaunchAttentionRows(steps.Args(set), memory, 1, count, stream);
     });
     char kind[48];
-    std::snprintf(kind, sizeof(kind), "%s %s by %d", dtype == DType::kF32 ? "f32" : "decode",
-                  n.buffer > 0 ? "evict" : "full", split);
+    std::snprintf(kind, sizeof(kind), "%s %s in %d", dtype == DType::kF32 ? "f32" : "decode",
+                  n.buffer > 0 ? "evict" : "full", count);
     PrintLine(Name(kind, n, batch, 1), static_cast<double>(bytes), seconds, copy_rate, "");
   }
 }
@@ -307,19 +308,19 @@ int main(int argc, char** argv) {
   if (wanted("decode")) {
     using winnow::DType;
     for (const int64_t batch : {1, 16, 64, 256, 1024}) {
-      BenchDecode(kEviction, DType::kBF16, batch, {kAttentionSplitKeys}, copy_rate);
+      BenchDecode(kEviction, DType::kBF16, batch, {}, copy_rate);
     }
-    BenchDecode(kEviction, DType::kF32, 64, {kAttentionSplitKeys}, copy_rate);
+    BenchDecode(kEviction, DType::kF32, 64, {}, copy_rate);
     for (const int64_t batch : {64, 256}) {
-      BenchDecode(kWideEviction, DType::kBF16, batch, {kAttentionSplitKeys}, copy_rate);
+      BenchDecode(kWideEviction, DType::kBF16, batch, {}, copy_rate);
     }
     for (const int64_t batch : {1, 16}) {
-      BenchDecode(kFull, DType::kBF16, batch, {kAttentionSplitKeys}, copy_rate);
+      BenchDecode(kFull, DType::kBF16, batch, {}, copy_rate);
     }
   }
-  if (wanted("split")) {
+  if (wanted("blocks")) {
     for (const int64_t batch : {1, 16, 64, 256}) {
-      BenchDecode(kEviction, winnow::DType::kBF16, batch, {128, 256, 448, 672}, copy_rate);
+      BenchDecode(kEviction, winnow::DType::kBF16, batch, {1, 2, 3, 4}, copy_rate);
     }
   }
   if (wanted("prompt")) {
