@@ -98,8 +98,8 @@ class Backend {
   virtual int64_t ReservedBytes(const OpLimits& limits) const = 0;
   virtual absl::Status Reserve(const OpLimits& limits) = 0;
 
-  // Zeroed memory, aligned to 256 bytes. RESOURCE_EXHAUSTED naming the size when there is not
-  // enough.
+  // Zeroed memory, aligned to 256 bytes, all of it taken now. RESOURCE_EXHAUSTED naming the size
+  // when there is not enough.
   virtual absl::StatusOr<DeviceBuffer> Allocate(int64_t size_bytes) = 0;
   // In order with the ops; `host` may be reused when the call returns.
   virtual absl::Status Upload(std::byte* device, const void* host, int64_t size_bytes) = 0;
