@@ -15,6 +15,21 @@ namespace winnow::cuda {
 inline constexpr int kWarpSize = 32;
 inline constexpr unsigned kFullWarp = 0xffffffffu;
 
+// Programmatic dependent launch (CUDA C++ Programming Guide; PTX griddepcontrol). A kernel that
+// LaunchEarly (launch.h) launches may be placed before the one ahead of it in the stream is done,
+// so that a step of many short kernels does not wait for each launch. Every block calls, before it
+// reads or writes memory that another kernel writes or reads, and before it may return:
+__device__ inline void WaitForPrevious() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+// Once all blocks have called this, the next kernel's may be placed; they wait likewise.
+__device__ inline void LetNextStart() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+// Both, for kernels with nothing to do in between (weights, say, need not be waited for).
+__device__ inline void StartAfterPrevious() {
+  LetNextStart();
+  WaitForPrevious();
+}
+
 __device__ inline float AsFloat(float x) { return x; }
 __device__ inline float AsFloat(BF16 x) { return __uint_as_float(uint32_t{x.bits} << 16); }
 __device__ inline float AsFloat(F16 x) { return __half2float(__ushort_as_half(x.bits)); }

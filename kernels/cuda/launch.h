@@ -2,7 +2,7 @@
 #ifndef WINNOW_KERNELS_CUDA_LAUNCH_H_
 #define WINNOW_KERNELS_CUDA_LAUNCH_H_
 
-#include <cuda_runtime_api.h>
+#include <cuda_runtime.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -36,6 +36,24 @@ inline int LanesOf(std::initializer_list<TensorView> views) {
     while (!fits(lanes)) lanes /= 2;
   }
   return lanes;
+}
+
+// Launches a kernel that begins with StartAfterPrevious (device.cuh), or calls its two halves:
+// its blocks may be placed while the kernel before it in the stream still runs.
+template <typename... Params, typename... Args>
+cudaError_t LaunchEarly(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+                        cudaStream_t stream, Args... args) {
+  cudaLaunchAttribute early;
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &early;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...);
 }
 
 // Calls `launch` with a value of the type that activations of `dtype` have.
