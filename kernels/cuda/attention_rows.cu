@@ -76,9 +76,10 @@ cudaError_t LaunchRows(const AttentionArgs& args, const AttentionScratch& scratc
     work.count = static_cast<int32_t>(std::min(at_once, rows - begin));
     const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(lists),
                     static_cast<unsigned>(work.count * sequences));
-    kernel<<<grid, kRowsThreads, shared, stream>>>(p, work);
+    const cudaError_t error = LaunchEarly(kernel, grid, kRowsThreads, shared, stream, p, work);
+    if (error != cudaSuccess) return error;
   }
-  return cudaGetLastError();
+  return cudaSuccess;
 }
 
 template <typename T>

@@ -319,6 +319,7 @@ __global__ void __launch_bounds__(kRowsThreads, kRowsBlocks<T, kDims>)
                         const __grid_constant__ RowsWork w) {
   extern __shared__ __align__(16) unsigned char shared[];  // a flag, or a lone block's units
 
+  StartAfterPrevious();
   const int sequence = blockIdx.z / w.count, row = w.begin + blockIdx.z % w.count;
   const int first_row = p.batch.row_offsets[sequence];
   const int num_rows = p.batch.row_offsets[sequence + 1] - first_row;

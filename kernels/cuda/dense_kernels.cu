@@ -15,6 +15,7 @@ constexpr int kElementThreads = 256;  // of a block of independent elements
 template <int kLanes, typename From, typename To, typename Index>
 __global__ void CopyRowsKernel(const From* x, int64_t x_stride, const Index* index, To* out,
                                int64_t out_stride, int64_t size) {
+  StartAfterPrevious();
   const From* from = x + static_cast<int64_t>(index[blockIdx.x]) * x_stride;
   To* to = out + blockIdx.x * out_stride;
   for (int64_t i = threadIdx.x * kLanes; i < size; i += blockDim.x * kLanes) {
@@ -33,6 +34,7 @@ __global__ void RmsNormKernel(float* x, int64_t x_stride, const T* delta, int64_
                               const float* weight, float eps, T* out, int64_t out_stride,
                               int64_t size) {
   __shared__ float partials[kWarpSize];
+  StartAfterPrevious();
   float* row = x + blockIdx.x * x_stride;
   float squares = 0;
   for (int64_t i = threadIdx.x * kLanes; i < size; i += blockDim.x * kLanes) {
@@ -62,6 +64,7 @@ __global__ void RmsNormKernel(float* x, int64_t x_stride, const T* delta, int64_
 // One thread per angle.
 __global__ void RopeTableKernel(const int64_t* positions, double theta, float* cos_sin,
                                 int64_t row_stride, int64_t num_tokens, int half) {
+  StartAfterPrevious();
   const int64_t index = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (index >= num_tokens * half) return;
   const int64_t t = index / half;
@@ -77,6 +80,7 @@ __global__ void RopeTableKernel(const int64_t* positions, double theta, float* c
 template <typename T>
 __global__ void RopeKernel(const float* cos_sin, int64_t cos_sin_stride, T* x, int64_t x_stride,
                            int64_t num_tokens, int num_heads, int half) {
+  StartAfterPrevious();
   const int64_t index = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   const int64_t per_token = int64_t{num_heads} * half;
   if (index >= num_tokens * per_token) return;
@@ -95,6 +99,7 @@ __global__ void RopeKernel(const float* cos_sin, int64_t cos_sin_stride, T* x, i
 template <int kLanes, typename T>
 __global__ void SwiGluKernel(const T* gate, int64_t gate_stride, const T* up, int64_t up_stride,
                              T* out, int64_t out_stride, int64_t size) {
+  StartAfterPrevious();
   const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kLanes;
   if (i >= size) return;
   const int64_t t = blockIdx.y;
@@ -115,6 +120,7 @@ template <int kLanes, typename T>
 __global__ void GatedRmsNormKernel(T* o, int64_t o_stride, const float* weight, float eps,
                                    const T* gate, int64_t gate_stride, int64_t num_tokens,
                                    int num_heads, int size) {
+  StartAfterPrevious();
   const int64_t index = int64_t{blockIdx.x} * (blockDim.x / kWarpSize) + threadIdx.x / kWarpSize;
   if (index >= num_tokens * num_heads) return;
   const int lane = threadIdx.x % kWarpSize;
@@ -144,6 +150,7 @@ __global__ void GatedRmsNormKernel(T* o, int64_t o_stride, const float* weight, 
 
 template <typename T>
 __global__ void AddBiasKernel(T* out, int64_t out_stride, const float* bias, int64_t size) {
+  StartAfterPrevious();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= size) return;
   T& value = out[blockIdx.y * out_stride + i];
@@ -156,8 +163,8 @@ constexpr int64_t kMaxGridRows = 65535;
 template <typename Launch>
 cudaError_t ForRowSlices(int64_t num_rows, const Launch& launch) {
   for (int64_t row = 0; row < num_rows; row += kMaxGridRows) {
-    launch(row, static_cast<unsigned>(std::min(kMaxGridRows, num_rows - row)));
-    if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) return error;
+    const auto rows = static_cast<unsigned>(std::min(kMaxGridRows, num_rows - row));
+    if (const cudaError_t error = launch(row, rows); error != cudaSuccess) return error;
   }
   return cudaSuccess;
 }
@@ -167,10 +174,10 @@ cudaError_t CopyRows(const TensorView& x, const Index* index, const TensorView& 
                      cudaStream_t stream) {
   return ForLanes(LanesOf({x, out}), [&](auto lanes) {
     const int64_t size = out.RowSize();
-    CopyRowsKernel<lanes.value>
-        <<<static_cast<unsigned>(out.dim(0)), ThreadsFor(size / lanes.value, kRowThreads), 0,
-           stream>>>(x.data<From>(), x.row_stride, index, out.data<To>(), out.row_stride, size);
-    return cudaGetLastError();
+    return LaunchEarly(CopyRowsKernel<lanes.value, From, To, Index>,
+                       static_cast<unsigned>(out.dim(0)),
+                       ThreadsFor(size / lanes.value, kRowThreads), 0, stream, x.data<From>(),
+                       x.row_stride, index, out.data<To>(), out.row_stride, size);
   });
 }
 
@@ -181,10 +188,10 @@ cudaError_t SwiGlu(const TensorView& gate, const T* up, int64_t up_stride, const
     const int64_t items = out.RowSize() / lanes.value;
     const unsigned threads = ThreadsFor(items, kElementThreads);
     return ForRowSlices(out.dim(0), [&](int64_t row, unsigned rows) {
-      SwiGluKernel<lanes.value>
-          <<<dim3(static_cast<unsigned>(CeilDiv(items, threads)), rows), threads, 0, stream>>>(
-              gate.row<T>(row), gate.row_stride, up == nullptr ? nullptr : up + row * up_stride,
-              up_stride, out.row<T>(row), out.row_stride, out.RowSize());
+      const dim3 grid(static_cast<unsigned>(CeilDiv(items, threads)), rows);
+      return LaunchEarly(SwiGluKernel<lanes.value, T>, grid, threads, 0, stream, gate.row<T>(row),
+                         gate.row_stride, up == nullptr ? nullptr : up + row * up_stride, up_stride,
+                         out.row<T>(row), out.row_stride, out.RowSize());
     });
   });
 }
@@ -209,11 +216,10 @@ cudaError_t LaunchRmsNorm(const RmsNormArgs& args, cudaStream_t stream) {
     return ForLanes(LanesOf({args.x, args.delta, args.out}), [&](auto lanes) {
       const int64_t size = args.x.RowSize();
       const T* delta = args.delta.rank == 0 ? nullptr : args.delta.data<T>();
-      RmsNormKernel<lanes.value, T>
-          <<<static_cast<unsigned>(args.x.dim(0)), ThreadsFor(size / lanes.value, kRowThreads), 0,
-             stream>>>(args.x.data<float>(), args.x.row_stride, delta, args.delta.row_stride,
-                       args.weight, args.eps, args.out.data<T>(), args.out.row_stride, size);
-      return cudaGetLastError();
+      return LaunchEarly(RmsNormKernel<lanes.value, T>, static_cast<unsigned>(args.x.dim(0)),
+                         ThreadsFor(size / lanes.value, kRowThreads), 0, stream,
+                         args.x.data<float>(), args.x.row_stride, delta, args.delta.row_stride,
+                         args.weight, args.eps, args.out.data<T>(), args.out.row_stride, size);
     });
   });
 }
@@ -222,11 +228,10 @@ cudaError_t LaunchRopeTable(const RopeTableArgs& args, cudaStream_t stream) {
   const int64_t num_tokens = args.cos_sin.dim(0);
   const int64_t half = args.cos_sin.dim(2);
   if (num_tokens * half == 0) return cudaSuccess;
-  RopeTableKernel<<<static_cast<unsigned>(CeilDiv(num_tokens * half, kElementThreads)),
-                    kElementThreads, 0, stream>>>(
-      args.positions, args.theta, args.cos_sin.data<float>(), args.cos_sin.row_stride, num_tokens,
-      static_cast<int>(half));
-  return cudaGetLastError();
+  return LaunchEarly(
+      RopeTableKernel, static_cast<unsigned>(CeilDiv(num_tokens * half, kElementThreads)),
+      kElementThreads, 0, stream, args.positions, args.theta, args.cos_sin.data<float>(),
+      args.cos_sin.row_stride, num_tokens, static_cast<int>(half));
 }
 
 cudaError_t LaunchRope(const RopeArgs& args, cudaStream_t stream) {
@@ -235,11 +240,10 @@ cudaError_t LaunchRope(const RopeArgs& args, cudaStream_t stream) {
   if (pairs == 0) return cudaSuccess;
   return ForActivation(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    RopeKernel<<<static_cast<unsigned>(CeilDiv(pairs, kElementThreads)), kElementThreads, 0,
-                 stream>>>(args.cos_sin.data<float>(), args.cos_sin.row_stride, args.x.data<T>(),
-                           args.x.row_stride, num_tokens, static_cast<int>(num_heads),
-                           static_cast<int>(half));
-    return cudaGetLastError();
+    return LaunchEarly(RopeKernel<T>, static_cast<unsigned>(CeilDiv(pairs, kElementThreads)),
+                       kElementThreads, 0, stream, args.cos_sin.data<float>(),
+                       args.cos_sin.row_stride, args.x.data<T>(), args.x.row_stride, num_tokens,
+                       static_cast<int>(num_heads), static_cast<int>(half));
   });
 }
 
@@ -268,12 +272,11 @@ cudaError_t LaunchGatedRmsNorm(const GatedRmsNormArgs& args, cudaStream_t stream
     return ForLanes(lanes, [&](auto lanes) {
       constexpr int kWarps = kRowThreads / kWarpSize;
       const T* gate = args.gate.rank == 0 ? nullptr : args.gate.data<T>();
-      GatedRmsNormKernel<lanes.value>
-          <<<static_cast<unsigned>(CeilDiv(num_tokens * num_heads, kWarps)), kRowThreads, 0,
-             stream>>>(args.o.data<T>(), args.o.row_stride, args.weight, args.eps, gate,
-                       args.gate.row_stride, num_tokens, static_cast<int>(num_heads),
-                       static_cast<int>(size));
-      return cudaGetLastError();
+      return LaunchEarly(GatedRmsNormKernel<lanes.value, T>,
+                         static_cast<unsigned>(CeilDiv(num_tokens * num_heads, kWarps)),
+                         kRowThreads, 0, stream, args.o.data<T>(), args.o.row_stride, args.weight,
+                         args.eps, gate, args.gate.row_stride, num_tokens,
+                         static_cast<int>(num_heads), static_cast<int>(size));
     });
   });
 }
@@ -291,8 +294,8 @@ cudaError_t LaunchAddBias(const TensorView& out, const float* bias, cudaStream_t
     using T = decltype(element);
     const unsigned blocks = static_cast<unsigned>(CeilDiv(out.RowSize(), kElementThreads));
     return ForRowSlices(out.dim(0), [&](int64_t row, unsigned rows) {
-      AddBiasKernel<<<dim3(blocks, rows), kElementThreads, 0, stream>>>(
-          out.row<T>(row), out.row_stride, bias, out.RowSize());
+      return LaunchEarly(AddBiasKernel<T>, dim3(blocks, rows), kElementThreads, 0, stream,
+                         out.row<T>(row), out.row_stride, bias, out.RowSize());
     });
   });
 }

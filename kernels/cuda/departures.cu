@@ -201,6 +201,7 @@ class BlockReplay {
 
 // Grid: sequences, heads.
 __global__ void DeparturesKernel(DepartureParams p) {
+  StartAfterPrevious();
   BlockReplay(p, blockIdx.x, blockIdx.y).Run();
 }
 
@@ -223,8 +224,7 @@ cudaError_t LaunchDepartures(const DeparturesArgs& args, cudaStream_t stream) {
                              .plan = args.plan};
   const dim3 grid(static_cast<unsigned>(args.batch.num_sequences),
                   static_cast<unsigned>(args.num_kv_heads));
-  DeparturesKernel<<<grid, kThreads, 0, stream>>>(p);
-  return cudaGetLastError();
+  return LaunchEarly(DeparturesKernel, grid, kThreads, 0, stream, p);
 }
 
 }  // namespace winnow::cuda

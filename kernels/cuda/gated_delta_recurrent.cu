@@ -3,6 +3,7 @@
 #include "kernels/cuda/gated_delta.h"
 #include "kernels/cuda/gated_delta_params.h"
 #include "kernels/cuda/gated_delta_recurrent.cuh"
+#include "kernels/cuda/launch.h"
 
 namespace winnow::cuda {
 namespace {
@@ -12,8 +13,8 @@ cudaError_t Launch(const DeltaParams& p, cudaStream_t stream) {
   using Tile = DeltaTile<State, kKeyDim, kCols, kThreads>;
   constexpr int kMinBlocks = 512 / kThreads;  // per multiprocessor, by registers
   const dim3 grid((p.value_dim + kCols - 1) / kCols, p.value_heads, p.num_sequences);
-  DeltaRecurrentKernel<IO, Tile, State, kMinBlocks><<<grid, kThreads, 0, stream>>>(p);
-  return cudaGetLastError();
+  return LaunchEarly(DeltaRecurrentKernel<IO, Tile, State, kMinBlocks>, grid, kThreads, 0, stream,
+                     p);
 }
 
 // Rows of S are read by 256 bytes: measured on one H200 at batch 256, pieces of 128 bytes are

@@ -211,6 +211,7 @@ __global__ void __launch_bounds__(Tile::kThreads, kMinBlocks)
   constexpr int kVec = Tile::kVec;
   using Values = Pack<IO, kVec>;
   __shared__ DeltaShared<Tile> shared;
+  StartAfterPrevious();
   const DeltaHead<IO> head(p, blockIdx.y);
   const int begin = p.row_offsets[blockIdx.z];
   const int end = p.row_offsets[blockIdx.z + 1];

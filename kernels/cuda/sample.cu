@@ -383,6 +383,7 @@ __global__ void __launch_bounds__(kThreads)
                  const TokenEdit* edits, float* saved, SampleOutput* outputs) {
   __shared__ Shared shared;
   __shared__ SampleRow row;
+  StartAfterPrevious();
   if (threadIdx.x == 0) row = rows[blockIdx.x];
   __syncthreads();
   RowSampler(logits + blockIdx.x * stride, vocab, row, &shared)
@@ -396,10 +397,9 @@ cudaError_t LaunchSample(const TensorView& logits, const SampleRow* rows, const 
   const int64_t num_rows = logits.dim(0), vocab = logits.dim(1);
   if (vocab < 1 || vocab > kMaxSampleVocab) return cudaErrorInvalidValue;
   if (num_rows == 0) return cudaSuccess;
-  SampleKernel<<<static_cast<unsigned>(num_rows), kThreads, 0, stream>>>(
-      logits.data<float>(), logits.row_stride, static_cast<uint32_t>(vocab), rows, edits, saved,
-      outputs);
-  return cudaGetLastError();
+  return LaunchEarly(SampleKernel, static_cast<unsigned>(num_rows), kThreads, 0, stream,
+                     logits.data<float>(), logits.row_stride, static_cast<uint32_t>(vocab), rows,
+                     edits, saved, outputs);
 }
 
 }  // namespace winnow::cuda

@@ -121,6 +121,7 @@ class ConvThread {
 // Grid: channels of all parts, sequences, tiles of rows.
 template <int kLanes, typename T>
 __global__ void ShortConvKernel(const __grid_constant__ ConvGroup group) {
+  StartAfterPrevious();
   int part = 0;
   while (blockIdx.x >= group.blocks_through[part]) ++part;
   const ConvParams& p = group.parts[part];
@@ -182,8 +183,7 @@ cudaError_t LaunchGroup(const ShortConvArgs* parts, int count, cudaStream_t stre
   return ForActivation(parts[0].x.dtype, [&](auto element) {
     using T = decltype(element);
     return ForLanes(lanes, [&](auto lanes) {
-      ShortConvKernel<lanes.value, T><<<grid, threads, 0, stream>>>(group);
-      return cudaGetLastError();
+      return LaunchEarly(ShortConvKernel<lanes.value, T>, grid, threads, 0, stream, group);
     });
   });
 }

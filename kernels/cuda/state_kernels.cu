@@ -25,6 +25,7 @@ __global__ void EditTablesKernel(int32_t* tables, const TableEdit* edits, int64_
 // Grid: fields, sequences.
 __global__ void GatherCountsKernel(FieldList list, const int32_t* slots, int count, int32_t* out,
                                    int out_stride) {
+  StartAfterPrevious();
   const int32_t* from = FieldAt<int32_t>(list.fields[blockIdx.x], slots[blockIdx.y]);
   int32_t* to = out + int64_t{blockIdx.y} * out_stride + blockIdx.x * count;
   for (int i = threadIdx.x; i < count; i += blockDim.x) to[i] = from[i];
@@ -48,9 +49,10 @@ cudaError_t LaunchGatherCounts(const GatherCountsArgs& args, cudaStream_t stream
     const int n = std::min(kMaxFields, num_fields - begin);
     std::copy_n(args.fields.begin() + begin, n, list.fields);
     const dim3 grid(static_cast<unsigned>(n), static_cast<unsigned>(args.batch.num_sequences));
-    GatherCountsKernel<<<grid, ThreadsFor(count, kThreads), 0, stream>>>(
-        list, args.batch.slots, count, args.out + begin * count, num_fields * count);
-    if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) return error;
+    const cudaError_t error =
+        LaunchEarly(GatherCountsKernel, grid, ThreadsFor(count, kThreads), 0, stream, list,
+                    args.batch.slots, count, args.out + begin * count, num_fields * count);
+    if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
 }

@@ -99,6 +99,7 @@ class HeadWriter {
 // Grid: sequences, heads. Survivors go first: ring tokens take the places of some of them.
 template <int kLanes, typename T>
 __global__ void WriteKvKernel(WriteParams p, const T* k, const T* v) {
+  StartAfterPrevious();
   const HeadWriter<kLanes, T> writer(p, k, v, blockIdx.x, blockIdx.y);
   if (writer.num_rows() == 0) return;
   if (p.source != nullptr) {
@@ -127,9 +128,8 @@ cudaError_t LaunchWriteKv(const WriteKvArgs& args, cudaStream_t stream) {
     // A head begins where lanes do, in the step's rows and in the pages.
     const int lanes = args.pages.head_dim % 4 == 0 ? LanesOf({args.k, args.v}) : 1;
     return ForLanes(lanes, [&](auto lanes) {
-      WriteKvKernel<lanes.value, T>
-          <<<grid, kThreads, 0, stream>>>(p, args.k.data<T>(), args.v.data<T>());
-      return cudaGetLastError();
+      return LaunchEarly(WriteKvKernel<lanes.value, T>, grid, kThreads, 0, stream, p,
+                         args.k.data<T>(), args.v.data<T>());
     });
   });
 }
