@@ -10,7 +10,7 @@ namespace winnow {
 
 // This test and the programs built with it are many times slower, and their memory is mostly the
 // sanitizer's.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(WINNOW_TSAN)
 inline constexpr bool kSanitized = true;
 #else
 inline constexpr bool kSanitized = false;

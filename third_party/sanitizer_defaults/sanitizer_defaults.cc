@@ -18,7 +18,7 @@ extern "C" const char* __lsan_default_suppressions() {
 
 #endif
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(WINNOW_TSAN)
 
 extern "C" const char* __tsan_default_options() {
   return "ignore_noninstrumented_modules=1:second_deadlock_stack=1:halt_on_error=0";
