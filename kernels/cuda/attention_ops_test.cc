@@ -1,9 +1,8 @@
-// Departures, Attention and WriteKv together, and RouterScores, on CUDA against the CPU's: ragged
-// steps of sequences that are cut at random, shuffled and poisoned pages. What no arithmetic
-// touches (plans, kept sets, keys and values in their places) must be equal to the bit.
+// Departures, Attention and WriteKv together on CUDA against the CPU's: ragged steps of sequences
+// that are cut at random, shuffled and poisoned pages. What no arithmetic touches (plans, kept
+// sets, keys and values in their places) must be equal to the bit.
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -17,7 +16,6 @@ namespace {
 
 using ::winnow::testing::Identical;
 using ::winnow::testing::Near;
-using ::winnow::testing::RandomFloats;
 
 const std::vector<int64_t> kTotals = {3, 160, 61, 1};
 constexpr int64_t kSlots = 4;
@@ -210,113 +208,6 @@ TEST_P(AttentionOps, LearnedEviction) {
            .margin = 0,
            .evicts = true});
   Compare({.kv_heads = 2, .group = 2, .head_dim = 16, .span = 12, .margin = 3, .evicts = true});
-}
-
-struct ConvShape {
-  int64_t out, size, dilation;
-};
-
-// Router weights in a backend's memory.
-class TestRouter {
- public:
-  TestRouter(Backend& backend, int64_t in, int64_t groups, RoutingMethod method,
-             const std::vector<ConvShape>& convs) {
-    weights_.groups = groups;
-    weights_.method = method;
-    const auto array = [&](int64_t size, float most) {
-      arrays_.push_back(std::make_unique<TestArray<float>>(
-          backend, RandomFloats(size, 30 + arrays_.size(), -most, most)));
-      return arrays_.back()->data();
-    };
-    for (const ConvShape& shape : convs) {
-      RouterConv conv = {
-          .in = in, .out = shape.out, .size = shape.size, .dilation = shape.dilation};
-      conv.weight = array(groups * shape.size * in * shape.out, 0.3f);
-      conv.bias = array(groups * shape.out, 0.3f);
-      weights_.convs.push_back(conv);
-      in = shape.out;
-    }
-    weights_.proj_weight = array(groups * in, 1);
-    weights_.proj_bias = array(groups, 0.1f);
-  }
-  const RouterWeights& view() const { return weights_; }
-
- private:
-  std::vector<std::unique_ptr<TestArray<float>>> arrays_;
-  RouterWeights weights_;
-};
-
-struct RouterRun {
-  std::vector<std::vector<float>> scores, histories;
-};
-
-// Steps of up to `most` rows of a sequence.
-RouterRun RunRouter(Backend& backend, DType inputs, int64_t most, int64_t heads, int64_t dim,
-                    bool shared, RoutingMethod method, const std::vector<ConvShape>& convs) {
-  const TestRouter router(backend, 2 * dim, shared ? 1 : heads, method, convs);
-  std::vector<std::unique_ptr<TestField>> histories;
-  std::vector<SlotField> fields;
-  for (const RouterConv& conv : router.view().convs) {
-    histories.push_back(
-        std::make_unique<TestField>(backend, kSlots, conv.history() * heads * conv.in));
-    fields.push_back(histories.back()->view());
-  }
-  RouterRun run;
-  uint64_t seed = 50;
-  for (const auto& parts : RandomSteps(kTotals, most, 3)) {
-    const TestBatch batch(backend, parts);
-    const int64_t t = batch.view().num_tokens;
-    const DType dtype = backend.activation_dtype();
-    const TestTensor k(backend, dtype, {t, heads, dim}, RandomFor(inputs, t * heads * dim, seed++));
-    const TestTensor v(backend, dtype, {t, heads, dim}, RandomFor(inputs, t * heads * dim, seed++));
-    const TestTensor scores(backend, DType::kF32, {t, heads});
-    EXPECT_TRUE(backend
-                    .RouterScores({.batch = batch.view(),
-                                   .k = k,
-                                   .v = v,
-                                   .weights = &router.view(),
-                                   .history = fields,
-                                   .scores = scores})
-                    .ok());
-    run.scores.push_back(scores.Read());
-  }
-  for (const auto& history : histories) {
-    for (int64_t slot = 1; slot <= kSlots; ++slot) run.histories.push_back(history->Read(slot));
-  }
-  return run;
-}
-
-TEST_P(AttentionOps, RouterScores) {
-  struct Case {
-    int64_t heads, dim;
-    bool shared;
-    RoutingMethod method;
-    std::vector<ConvShape> convs;
-  };
-  const std::vector<Case> cases = {
-      {2, 64, false, RoutingMethod::kSigmoid, {{64, 3, 2}, {32, 3, 2}, {16, 3, 2}}},
-      {3, 10, true, RoutingMethod::kRelu, {{10, 4, 1}, {5, 2, 3}}},
-      {1, 3, false, RoutingMethod::kSigmoid, {{1, 1, 1}}},
-      {2, 130, false, RoutingMethod::kSigmoid, {{100, 5, 9}}}};
-  for (const Case& c : cases) {
-    for (const int64_t most : {1, 70}) {
-      SCOPED_TRACE(::testing::Message() << "dim " << c.dim << ", rows " << most);
-      const RouterRun expected =
-          RunRouter(Cpu(), GetParam(), most, c.heads, c.dim, c.shared, c.method, c.convs);
-      const RouterRun actual = RunRouter(CudaFor(GetParam()), GetParam(), most, c.heads, c.dim,
-                                         c.shared, c.method, c.convs);
-      for (size_t step = 0; step < expected.scores.size(); ++step) {
-        EXPECT_TRUE(
-            Near(actual.scores[step], expected.scores[step], {.relative = 1e-4, .absolute = 1e-5}))
-            << "step " << step;
-      }
-      for (size_t i = 0; i < expected.histories.size(); ++i) {
-        EXPECT_TRUE(
-            Near(actual.histories[i], expected.histories[i], {.relative = 1e-4, .absolute = 1e-5}))
-            << "history " << i;
-      }
-    }
-  }
 }
 
 }  // namespace
