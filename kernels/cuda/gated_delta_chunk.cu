@@ -1,7 +1,6 @@
 // Host side of the chunked gated delta rule (gated_delta_prepare.cuh, gated_delta_pass.cuh), for
 // sm_90a.
 #include <cuda.h>
-#include <cudaTypedefs.h>
 
 #include <cstdint>
 
@@ -10,37 +9,16 @@
 #include "kernels/cuda/gated_delta_params.h"
 #include "kernels/cuda/gated_delta_pass.cuh"
 #include "kernels/cuda/gated_delta_prepare.cuh"
+#include "kernels/cuda/tensor_map.h"
 
 namespace winnow::cuda {
 namespace {
 
-// The driver's function, found once: so nothing links to the driver.
-PFN_cuTensorMapEncodeTiled_v12000 EncodeFunction() {
-  static const auto function = [] {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result;
-    const cudaError_t error = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found,
-                                                               12000, cudaEnableDefault, &result);
-    if (error != cudaSuccess || result != cudaDriverEntryPointSuccess) found = nullptr;
-    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(found);
-  }();
-  return function;
-}
-
-// x [T, H, D] as a matrix [T, H D] in boxes of 64 x 64.
+// x [T, H, D] as a matrix [T, H D].
 cudaError_t MapRows(const TensorView& x, CUtensorMap* map) {
-  const auto encode = EncodeFunction();
-  if (encode == nullptr) return cudaErrorNotSupported;
-  const cuuint64_t dims[] = {static_cast<cuuint64_t>(x.RowSize()),
-                             static_cast<cuuint64_t>(x.dim(0))};
-  const cuuint64_t strides[] = {static_cast<cuuint64_t>(x.row_stride * DTypeBytes(x.dtype))};
-  const cuuint32_t box[] = {64, kDeltaChunk};
-  const cuuint32_t steps[] = {1, 1};
-  const CUresult result =
-      encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, x.raw, dims, strides, box, steps,
-             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
+  const BoxedMatrix rows = {
+      .data = x.raw, .rows = x.dim(0), .cols = x.RowSize(), .row_stride = x.row_stride};
+  return MapMatrix(rows, kDeltaChunk, map);
 }
 
 cudaError_t MakeMaps(const GatedDeltaArgs& args, DeltaMaps* maps) {
