@@ -39,21 +39,30 @@ inline int LanesOf(std::initializer_list<TensorView> views) {
 }
 
 // Launches a kernel that begins with StartAfterPrevious (device.cuh), or calls its two halves:
-// its blocks may be placed while the kernel before it in the stream still runs.
+// its blocks may be placed while the kernel before it in the stream still runs. Clusters are of
+// `cluster_blocks` (1 .. 8) along x, of which the grid is a multiple.
 template <typename... Params, typename... Args>
-cudaError_t LaunchEarly(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
-                        cudaStream_t stream, Args... args) {
-  cudaLaunchAttribute early;
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+cudaError_t LaunchEarlyInClusters(void (*kernel)(Params...), unsigned cluster_blocks, dim3 grid,
+                                  dim3 block, size_t shared_bytes, cudaStream_t stream,
+                                  Args... args) {
+  cudaLaunchAttribute attributes[2];
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {.x = cluster_blocks, .y = 1, .z = 1};
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
-  config.attrs = &early;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = cluster_blocks > 1 ? 2 : 1;
   return cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...);
+}
+template <typename... Params, typename... Args>
+cudaError_t LaunchEarly(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+                        cudaStream_t stream, Args... args) {
+  return LaunchEarlyInClusters(kernel, 1, grid, block, shared_bytes, stream, args...);
 }
 
 // Calls `launch` with a value of the type that activations of `dtype` have.

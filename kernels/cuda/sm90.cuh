@@ -102,6 +102,39 @@ __device__ inline void CopiesRead() {
   asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
 }
 
+// Fetches a map, which the copies then find at once.
+__device__ inline void PrefetchMap(const CUtensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+}
+// Brings consecutive bytes, a multiple of 16 from a multiple of 16 on, into the L2 cache.
+__device__ inline void PrefetchBytes(const void* from, uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
+
+// A barrier of all threads of the cluster (of the block, where there is none); what they wrote
+// before it to the shared memory of the cluster's blocks is seen after it.
+__device__ inline void ClusterBarrier() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+// One for reads alone, which have arrived: it does not wait for what was written.
+__device__ inline void ClusterBarrierOfReads() {
+  asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+// Four floats at the place `address` of the shared memory of the cluster's block `rank`.
+__device__ inline float4 LoadFromBlock(uint32_t address, int rank) {
+  float4 x;
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %4, %5;\n"
+      "ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [there];\n"
+      "}\n"
+      : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+      : "r"(address), "r"(rank)
+      : "memory");
+  return x;
+}
+
 // Four 8 x 8 matrices of 16-bit elements, transposed: lane l names row l % 8 of matrix l / 8 and
 // receives elements (l / 4, 2 (l % 4)) and the next of the transposed ones.
 __device__ inline void LoadTransposed(uint32_t from, uint32_t (&to)[4]) {
