@@ -5,6 +5,7 @@
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/skinny_linear.h"
+#include "kernels/cuda/sm90.cuh"
 
 namespace winnow::cuda {
 namespace {
@@ -15,6 +16,9 @@ constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kUnroll = 4;
 // Inputs of a row that lie in shared memory at a time.
 constexpr int kStageInputs = 4096;
+// Of a warp's row of the weight, what it asks for before x may be read. All warps that a device
+// holds at once then ask for 34 MB, which its L2 cache has room for.
+constexpr int64_t kPrefetchBytes = 4096;
 
 struct SkinnyParams {
   const void* x;
@@ -37,6 +41,13 @@ __device__ void Accumulate(const Pack<W, kLanes>& w, const X* x, int stride, flo
   }
 }
 
+// Asks the L2 cache for the first of a row's inputs. The row is aligned to 16 bytes.
+template <typename W>
+__device__ void PrefetchRow(const W* weight, int num_inputs) {
+  const int64_t bytes = min(kPrefetchBytes, num_inputs * static_cast<int64_t>(sizeof(W)));
+  PrefetchBytes(weight, static_cast<uint32_t>(bytes));
+}
+
 // Grid: groups of kWarps outputs, groups of kRows rows. A warp has one output.
 template <int kRows, int kLanes, typename X, typename W, typename Out>
 __global__ void __launch_bounds__(kThreads) SkinnyLinearKernel(SkinnyParams p) {
@@ -47,6 +58,9 @@ __global__ void __launch_bounds__(kThreads) SkinnyLinearKernel(SkinnyParams p) {
   const int first_row = blockIdx.y * kRows;
   const int stride = min(kStageInputs, (p.num_inputs + 7) / 8 * 8);
   const W* weight = static_cast<const W*>(p.weight) + int64_t{output} * p.num_inputs;
+  LetNextStart();
+  if (kLanes > 1 && lane == 0 && output < p.num_outputs) PrefetchRow(weight, p.num_inputs);
+  WaitForPrevious();
   float sums[kRows] = {};
   for (int begin = 0; begin < p.num_inputs; begin += kStageInputs) {
     const int length = min(kStageInputs, p.num_inputs - begin);
@@ -103,8 +117,7 @@ cudaError_t Launch(const SkinnyParams& p, cudaStream_t stream) {
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
     if (error != cudaSuccess) return error;
   }
-  kernel<<<grid, kThreads, shared, stream>>>(p);
-  return cudaGetLastError();
+  return LaunchEarly(kernel, grid, kThreads, shared, stream, p);
 }
 
 // Whether rows of x and of the weight can be read in accesses of `lanes` elements.

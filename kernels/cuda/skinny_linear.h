@@ -5,6 +5,9 @@
 // without the bias. Bytes: the weight once per kSkinnyRows rows. A row's result does not depend on
 // the number of rows, bit for bit. Made for what cuBLASLt does badly (a row or a few) or not at
 // all.
+//
+// Launched early (launch.h): the L2 cache is asked for the weight's first columns while the kernel
+// before still runs.
 #ifndef WINNOW_KERNELS_CUDA_SKINNY_LINEAR_H_
 #define WINNOW_KERNELS_CUDA_SKINNY_LINEAR_H_
 
