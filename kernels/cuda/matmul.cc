@@ -8,8 +8,10 @@
 
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/pause.h"
 #include "kernels/cuda/skinny_linear.h"
 #include "kernels/cuda/status_macros.h"
+#include "kernels/cuda/streamed_linear.h"
 
 namespace winnow::cuda {
 namespace {
@@ -75,6 +77,11 @@ absl::StatusOr<std::unique_ptr<Matmul>> Matmul::Create(std::unique_ptr<CublasLt>
 absl::Status Matmul::Init() {
   WINNOW_RETURN_IF_ERROR(CudaStatus(cudaEventCreate(&begin_), "creating an event"));
   WINNOW_RETURN_IF_ERROR(CudaStatus(cudaEventCreate(&end_), "creating an event"));
+  int device = 0;
+  WINNOW_RETURN_IF_ERROR(CudaStatus(cudaGetDevice(&device), "asking for the device"));
+  WINNOW_RETURN_IF_ERROR(CudaStatus(
+      cudaDeviceGetAttribute(&num_multiprocessors_, cudaDevAttrMultiProcessorCount, device),
+      "asking for the device"));
   return lt_->Status(lt_->Create(&handle_), "creating a handle");
 }
 
@@ -101,8 +108,8 @@ absl::Status Matmul::Run(const LinearArgs& args) {
       .weight_alignment = AlignmentOf(args.weight.data),
       .out_alignment = AlignmentOf(args.out.raw)};
   auto choice = choices_.find(shape);
-  if (choice != choices_.end() && choice->second.skinny) {
-    return CudaStatus(LaunchSkinnyLinear(args, stream_), "Linear");
+  if (choice != choices_.end() && choice->second.kernel != Kernel::kCublasLt) {
+    return LaunchOwn(args, choice->second);
   }
   Descriptors descriptors(*lt_);
   WINNOW_RETURN_IF_ERROR(descriptors.Init(args));
@@ -116,7 +123,7 @@ absl::Status Matmul::Run(const LinearArgs& args) {
 
 absl::Status Matmul::Launch(const LinearArgs& args, const Choice& choice,
                             const Descriptors& descriptors) {
-  if (choice.skinny) return CudaStatus(LaunchSkinnyLinear(args, stream_), "Linear");
+  if (choice.kernel != Kernel::kCublasLt) return LaunchOwn(args, choice);
   const float one = 1, zero = 0;
   return lt_->Status(
       lt_->Matmul(handle_, descriptors.operation, &one, args.weight.data, descriptors.weight,
@@ -125,8 +132,16 @@ absl::Status Matmul::Launch(const LinearArgs& args, const Choice& choice,
       "Linear");
 }
 
-absl::StatusOr<Matmul::Choice> Matmul::Choose(const LinearArgs& args, const Shape& shape,
-                                              const Descriptors& descriptors) {
+absl::Status Matmul::LaunchOwn(const LinearArgs& args, const Choice& choice) {
+  WINNOW_CHECK(choice.kernel != Kernel::kCublasLt);
+  const cudaError_t error = choice.kernel == Kernel::kStreamed
+                                ? LaunchStreamedLinear(args, choice.split, stream_)
+                                : LaunchSkinnyLinear(args, stream_);
+  return CudaStatus(error, "Linear");
+}
+
+absl::StatusOr<std::vector<Matmul::Choice>> Matmul::CublasLtCandidates(
+    const Shape& shape, const Descriptors& descriptors) {
   cublasLtMatmulPreference_t preference = nullptr;
   WINNOW_RETURN_IF_ERROR(lt_->Status(lt_->MatmulPreferenceCreate(&preference), "preferences"));
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
@@ -144,13 +159,34 @@ absl::StatusOr<Matmul::Choice> Matmul::Choose(const LinearArgs& args, const Shap
       descriptors.out, preference, kMaxAlgorithms, results.data(), &count);
   lt_->MatmulPreferenceDestroy(preference);
   if (status != CUBLAS_STATUS_SUCCESS) count = 0;  // it has none for this shape
+  std::vector<Choice> choices;
+  for (int i = 0; i < count; ++i) {
+    choices.push_back({.kernel = Kernel::kCublasLt, .algorithm = results[i].algo});
+  }
+  return choices;
+}
 
-  std::vector<Choice> candidates;
-  for (int i = 0; i < count; ++i) candidates.push_back({.algorithm = results[i].algo});
-  if (count == 0 || shape.rows_bucket <= kMaxSkinnyRows) candidates.push_back({.skinny = true});
-  Choice best = candidates.back();
+void Matmul::AddOwnCandidates(const LinearArgs& args, const Shape& shape,
+                              std::vector<Choice>* choices) const {
+  if (TakesStreamedLinear(args)) {
+    for (const int split :
+         StreamedLinearSplits(shape.num_outputs, shape.num_inputs, num_multiprocessors_)) {
+      choices->push_back({.kernel = Kernel::kStreamed, .split = split});
+    }
+  }
+  if (choices->empty() || shape.rows_bucket <= kMaxSkinnyRows) {
+    choices->push_back({.kernel = Kernel::kSkinny});
+  }
+}
+
+absl::StatusOr<Matmul::Choice> Matmul::Choose(const LinearArgs& args, const Shape& shape,
+                                              const Descriptors& descriptors) {
+  auto candidates = CublasLtCandidates(shape, descriptors);
+  if (!candidates.ok()) return candidates.status();
+  AddOwnCandidates(args, shape, &*candidates);
+  Choice best = candidates->back();
   float least = std::numeric_limits<float>::infinity();
-  for (const Choice& candidate : candidates) {
+  for (const Choice& candidate : *candidates) {
     const absl::StatusOr<float> time = Measure(args, candidate, descriptors);
     if (!time.ok()) return time.status();
     if (*time < least) {
@@ -178,7 +214,9 @@ absl::StatusOr<float> Matmul::TimeOnce(const LinearArgs& args, const Choice& cho
   WINNOW_RETURN_IF_ERROR(
       CudaStatus(cudaMemsetAsync(workspace_, 0, kWorkspaceBytes, stream_), "flushing the caches"));
   WINNOW_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(begin_, stream_), "an event"));
+  WINNOW_RETURN_IF_ERROR(CudaStatus(LaunchPause(stream_), "a pause"));
   WINNOW_RETURN_IF_ERROR(Launch(args, choice, descriptors));
+  WINNOW_RETURN_IF_ERROR(CudaStatus(LaunchPause(stream_), "a pause"));
   WINNOW_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(end_, stream_), "an event"));
   WINNOW_RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(end_), "measuring a product"));
   float milliseconds = 0;

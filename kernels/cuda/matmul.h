@@ -1,10 +1,14 @@
-// LinearArgs of kernels/ops/dense.h on the device: by cuBLASLt, or by the skinny kernel where that
-// is faster or the only one.
+// LinearArgs of kernels/ops/dense.h on the device: by cuBLASLt, by the streaming kernel up to
+// kMaxStreamedRows rows of bf16 (streamed_linear.h), or by the skinny kernel (skinny_linear.h) for
+// a few rows and for what neither of the others takes.
 //
 // Operands of one type, kBF16 or kF32; sums float32 in both, never TF32. Which algorithm computes a
-// product is measured once per shape, with the caches flushed before each run, and remembered: per
-// (power of two of rows, outputs, inputs, types, alignments). The sums of a row are therefore taken
-// in an order that depends on how many rows there are: results agree to rounding between batches.
+// product is measured once per shape and remembered: per (power of two of rows, outputs, inputs,
+// types, alignments). Each is measured as it would run in a step: between two short kernels, with
+// the caches flushed before. The sums of a row are therefore taken in an order that depends on how
+// many rows there are: results agree to rounding between batches.
+//
+// A weight must be complete before the kernel ahead of its product is launched (streamed_linear.h).
 //
 // One thread; all work goes to one stream.
 #ifndef WINNOW_KERNELS_CUDA_MATMUL_H_
@@ -18,6 +22,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -48,9 +53,11 @@ class Matmul {
     uint32_t x_alignment, weight_alignment, out_alignment;
     auto operator<=>(const Shape&) const = default;
   };
+  enum class Kernel { kCublasLt, kStreamed, kSkinny };
   struct Choice {
-    bool skinny = false;
-    cublasLtMatmulAlgo_t algorithm = {};
+    Kernel kernel = Kernel::kSkinny;
+    int split = 1;                        // of kStreamed
+    cublasLtMatmulAlgo_t algorithm = {};  // of kCublasLt
   };
   struct Descriptors;  // of one product
 
@@ -58,20 +65,27 @@ class Matmul {
       : lt_(std::move(lt)), workspace_(workspace), stream_(stream) {}
   absl::Status Init();
 
+  absl::StatusOr<std::vector<Choice>> CublasLtCandidates(const Shape& shape,
+                                                         const Descriptors& descriptors);
+  void AddOwnCandidates(const LinearArgs& args, const Shape& shape,
+                        std::vector<Choice>* choices) const;
   absl::StatusOr<Choice> Choose(const LinearArgs& args, const Shape& shape,
                                 const Descriptors& descriptors);
-  // Milliseconds; infinity where it does not run.
+  // Milliseconds with a pause before and after; infinity where it does not run.
   absl::StatusOr<float> Measure(const LinearArgs& args, const Choice& choice,
                                 const Descriptors& descriptors);
   absl::StatusOr<float> TimeOnce(const LinearArgs& args, const Choice& choice,
                                  const Descriptors& descriptors);
   absl::Status Launch(const LinearArgs& args, const Choice& choice, const Descriptors& descriptors);
+  // A choice other than kCublasLt.
+  absl::Status LaunchOwn(const LinearArgs& args, const Choice& choice);
 
   const std::unique_ptr<CublasLt> lt_;
   std::byte* const workspace_;
   const cudaStream_t stream_;
   cublasLtHandle_t handle_ = nullptr;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
+  int num_multiprocessors_ = 0;
   std::map<Shape, Choice> choices_;
 };
 
