@@ -69,7 +69,9 @@ struct RingPlace {
   }
 };
 
-// Copies the pieces [begin, end) of K of the outputs from `first_output` on. One thread.
+// Copies the pieces [begin, end) of K of the outputs from `first_output` on, and lets the next
+// kernel start when the last one has been asked for: what that kernel asks for then comes behind
+// it, and memory stays busy while this kernel ends. One thread.
 template <int kRows>
 __device__ void StreamPieces(const StreamedParams& p, int begin, int end, int first_output,
                              uint32_t ring, StreamedBarriers& barriers) {
@@ -85,6 +87,7 @@ __device__ void StreamPieces(const StreamedParams& p, int begin, int end, int fi
   };
   const int ahead = min(end, begin + Ring::kStages);
   for (int piece = begin; piece < ahead; ++piece) copy_weight(piece, piece - begin);
+  if (ahead == end) LetNextStart();
   PrefetchMap(p.x);
   WaitForPrevious();
   for (int piece = begin; piece < ahead; ++piece) copy_rows(piece, piece - begin);
@@ -94,6 +97,7 @@ __device__ void StreamPieces(const StreamedParams& p, int begin, int end, int fi
     copy_weight(piece, place.stage);
     copy_rows(piece, place.stage);
   }
+  if (ahead < end) LetNextStart();
 }
 
 // The sums of a warpgroup's 64 outputs over `count` pieces, spread as sm90_multiply.cuh has it.
@@ -183,7 +187,6 @@ __global__ void __launch_bounds__(kStreamedThreads, 2)
   static_assert(Ring::kStages <= StreamedBarriers::kMaxStages);
   extern __shared__ std::byte memory[];
   __shared__ StreamedBarriers barriers;
-  LetNextStart();
   const int rank = blockIdx.x % p.split, first_output = blockIdx.x / p.split * kStreamedOutputs;
   const int begin = p.num_pieces * rank / p.split, end = p.num_pieces * (rank + 1) / p.split;
   const uint32_t ring = (SharedAddress(memory) + 1023) / 1024 * 1024;

@@ -7,7 +7,8 @@
 // from the L2 cache, N / kStreamedOutputs times.
 //
 // Launched early (launch.h): a block fills its ring with W while the kernel before it still runs,
-// so W must have been complete before that one was launched. x and out are waited for.
+// so W must have been complete before that one was launched. x and out are waited for. The next
+// kernel may start once the last of W has been asked for.
 //
 // A row's result depends on the number of rows through its power of two only, and on the split.
 #ifndef WINNOW_KERNELS_CUDA_STREAMED_LINEAR_H_
