@@ -136,7 +136,10 @@ class Backend {
 
   virtual absl::Status ShortConv(const ShortConvArgs& args) = 0;
   virtual absl::Status ShortConvGroup(const ShortConvGroupArgs& args) = 0;
+  // INVALID_ARGUMENT if GatedDelta cannot keep states like that, saying what it can.
+  virtual absl::Status CheckDeltaState(const DeltaStateFormat& format) const = 0;
   virtual absl::Status GatedDelta(const GatedDeltaArgs& args) = 0;
+  virtual absl::Status AdvanceRing(const AdvanceRingArgs& args) = 0;
 
   virtual absl::Status RouterScores(const RouterScoresArgs& args) = 0;
   virtual absl::Status Departures(const DeparturesArgs& args) = 0;

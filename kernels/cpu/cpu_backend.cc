@@ -129,6 +129,12 @@ absl::Status CpuBackend::ShortConvGroup(const ShortConvGroupArgs& args) {
   return absl::OkStatus();
 }
 
+absl::Status CpuBackend::CheckDeltaState(const DeltaStateFormat& format) const {
+  if (format.dtype == DType::kF32) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a recurrent state in ", DTypeName(format.dtype),
+                                                 ": the cpu backend keeps it in F32"));
+}
+
 // An op's arguments have a type of their own, so none can reach another's kernel.
 #define WINNOW_DISPATCH(Op)                           \
   absl::Status CpuBackend::Op(const Op##Args& args) { \
@@ -146,6 +152,7 @@ WINNOW_DISPATCH(GatedRmsNorm)
 WINNOW_DISPATCH(GatherRows)
 WINNOW_DISPATCH(ShortConv)
 WINNOW_DISPATCH(GatedDelta)
+WINNOW_DISPATCH(AdvanceRing)
 WINNOW_DISPATCH(RouterScores)
 WINNOW_DISPATCH(Departures)
 WINNOW_DISPATCH(Attention)

@@ -39,6 +39,16 @@ TEST(CpuBackendTest, SaysWhatItIs) {
   EXPECT_THAT(std::string(MustCreate(3)->description()), StartsWith("3 threads, "));
 }
 
+TEST(CpuBackendTest, SaysWhichStatesItKeeps) {
+  const auto backend = MustCreate(1);
+  EXPECT_TRUE(backend->CheckDeltaState({.key_dim = 7, .value_dim = 5}).ok());
+  EXPECT_TRUE(backend->CheckDeltaState({.ring_length = 32, .key_dim = 7, .value_dim = 5}).ok());
+  const absl::Status status =
+      backend->CheckDeltaState({.dtype = DType::kBF16, .key_dim = 7, .value_dim = 5});
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("BF16"));
+}
+
 TEST(CpuBackendTest, RefusesAbsurdThreadCounts) {
   for (const int threads : {-1, 0, kMaxThreads + 1}) {
     const auto backend = CpuBackend::Create({.num_threads = threads});

@@ -14,6 +14,7 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/gated_delta_chunked-inl.h"
 #include "kernels/cpu/gated_delta_recurrent-inl.h"
+#include "kernels/cpu/gated_delta_ring-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace winnow::cpu::HWY_NAMESPACE {
@@ -23,6 +24,8 @@ int64_t DeltaScratchFloats(int64_t key_dim, int64_t value_dim, bool chunked) {
   return chunked ? ChunkScratch::Floats(key_dim, value_dim)
                  : RecurrentScratch::Floats(key_dim, hn::Lanes(DeltaTag()));
 }
+
+int64_t RingScratchFloats(int64_t key_dim) { return RingEntries::Floats(key_dim); }
 
 }  // namespace
 }  // namespace winnow::cpu::HWY_NAMESPACE
@@ -35,6 +38,9 @@ namespace {
 HWY_EXPORT(DeltaRecurrent);
 HWY_EXPORT(DeltaChunked);
 HWY_EXPORT(DeltaScratchFloats);
+HWY_EXPORT(DeltaRingToken);
+HWY_EXPORT(DeltaRingFold);
+HWY_EXPORT(RingScratchFloats);
 
 // Measured (tests/bench/cpu_delta.cc): the chunked form wins from about 10 rows on with keys of 256
 // and 20 with keys of 128. With small keys it hardly ever does, since what a chunk costs beside the
@@ -68,6 +74,9 @@ void CheckArgs(const GatedDeltaArgs& args) {
       << num_value_heads << " value heads on " << num_key_heads;
   WINNOW_CHECK(args.out.dim(1) == num_value_heads && args.out.dim(2) == args.v.dim(2));
   WINNOW_CHECK(args.a.dim(1) == num_value_heads && args.b.dim(1) == num_value_heads);
+  WINNOW_CHECK(args.state_dtype == DType::kF32) << DTypeName(args.state_dtype);
+  if (!args.ring.has_value()) return;
+  WINNOW_CHECK(1 <= args.ring->length && args.ring->length <= kMaxDeltaRing) << args.ring->length;
 }
 
 bool IsChunked(DeltaForm form, int64_t key_dim, int64_t num_rows) {
@@ -111,9 +120,23 @@ DeltaTask MakeTask(const GatedDeltaArgs& args, const SequenceTasks& tasks, int64
           .first_row = args.batch.row_offsets[tasks.sequence],
           .num_rows = tasks.num_rows,
           .slot = args.batch.slots[tasks.sequence],
+          .ring_count = args.ring.has_value() ? args.ring->counts[tasks.sequence] : 0,
           .head = index / tasks.num_ranges,
           .col_begin = std::min(value_dim, range * width),
           .col_end = std::min(value_dim, (range + 1) * width)};
+}
+
+// What the ring asks of a task; returns whether that was all.
+bool RunRing(ThreadPool& pool, int thread, DeltaTask task) {
+  if (!task.args->ring.has_value()) return false;
+  task.scratch =
+      pool.ThreadScratch(thread, HWY_DYNAMIC_DISPATCH(RingScratchFloats)(task.args->k.dim(2)));
+  if (task.num_rows == 1) {
+    HWY_DYNAMIC_DISPATCH(DeltaRingToken)(task);
+    return true;
+  }
+  HWY_DYNAMIC_DISPATCH(DeltaRingFold)(task);
+  return false;
 }
 
 }  // namespace
@@ -134,7 +157,7 @@ void GatedDeltaInForm(ThreadPool& pool, const GatedDeltaArgs& args, DeltaForm fo
         [](int64_t i, const SequenceTasks& tasks) { return i < tasks.first_task; });
     const SequenceTasks& tasks = *(next - 1);
     DeltaTask task = MakeTask(args, tasks, index - tasks.first_task);
-    if (task.col_begin == task.col_end) return;
+    if (task.col_begin == task.col_end || RunRing(pool, thread, task)) return;
     const bool chunked = IsChunked(form, task.key_dim(), task.num_rows);
     task.scratch = pool.ThreadScratch(
         thread, HWY_DYNAMIC_DISPATCH(DeltaScratchFloats)(args.k.dim(2), args.v.dim(2), chunked));

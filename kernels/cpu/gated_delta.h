@@ -6,9 +6,10 @@
 //   recurrent (gated_delta_recurrent-inl.h): few rows, or small Dk. Bytes: the state once in, once
 //   out. chunked (gated_delta_chunked-inl.h): prompt pieces. Chunks of 16 rows end at multiples of
 //   16 of the absolute position.
-// A task is one (sequence, value head) or, when there are few of those, a range of its Dv columns:
-// S's columns do not interact, so the cut changes no bit. What does not depend on the columns is
-// then computed once per range.
+// With a ring, single tokens take a third form (gated_delta_ring-inl.h), which is plain and slow:
+// it is there to test what the CUDA backend's rings are used for. A task is one (sequence, value
+// head) or, when there are few of those, a range of its Dv columns: S's columns do not interact, so
+// the cut changes no bit. What does not depend on the columns is then computed once per range.
 #ifndef WINNOW_KERNELS_CPU_GATED_DELTA_H_
 #define WINNOW_KERNELS_CPU_GATED_DELTA_H_
 

@@ -26,6 +26,7 @@ struct DeltaTask {
   int64_t first_row = 0;
   int64_t num_rows = 0;  // > 0
   int64_t slot = 0;
+  int64_t ring_count = 0;  // entries in the ring, if there is one
   int64_t head = 0;
   int64_t col_begin = 0;
   int64_t col_end = 0;

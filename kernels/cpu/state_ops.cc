@@ -19,4 +19,14 @@ void GatherCounts(ThreadPool&, const GatherCountsArgs& args) {
   }
 }
 
+void AdvanceRing(ThreadPool&, const AdvanceRingArgs& args) {
+  const RaggedBatch& batch = args.batch;
+  for (int64_t i = 0; i < batch.num_sequences; ++i) {
+    const int32_t rows = batch.row_offsets[i + 1] - batch.row_offsets[i];
+    if (rows == 0 || batch.slots[i] == 0) continue;
+    int32_t& count = *args.count.at<int32_t>(batch.slots[i]);
+    count = rows == 1 && count + 1 < args.length ? count + 1 : 0;
+  }
+}
+
 }  // namespace winnow::cpu

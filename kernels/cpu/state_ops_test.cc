@@ -38,5 +38,20 @@ TEST(StateOps, GatherCountsPutsTheFieldsOfASlotSideBySide) {
   EXPECT_EQ(out, (std::vector<int32_t>{22, 23, 20, 21, 12, 13, 10, 11}));
 }
 
+TEST(StateOps, AdvanceRingCountsSingleTokensAndClearsAfterPieces) {
+  ThreadPool pool(1);
+  std::vector<int32_t> counts = {0, 0, 1, 2, 1, 2};  // by slot
+  const std::vector<int32_t> offsets = {0, 1, 2, 3, 8, 8, 9}, slots = {1, 2, 3, 4, 5, 0};
+  AdvanceRingArgs args;
+  args.batch.num_sequences = 6;
+  args.batch.row_offsets = offsets.data();
+  args.batch.slots = slots.data();
+  args.length = 3;
+  args.count = {.base = reinterpret_cast<std::byte*>(counts.data()), .slot_stride_bytes = 4};
+  AdvanceRing(pool, args);
+  // One token each, the third of which fills the ring; a piece; nothing; padding.
+  EXPECT_EQ(counts, (std::vector<int32_t>{0, 1, 2, 0, 0, 2}));
+}
+
 }  // namespace
 }  // namespace winnow::cpu

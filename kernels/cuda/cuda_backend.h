@@ -79,7 +79,10 @@ class CudaBackend final : public Backend {
   absl::Status GatherRows(const GatherRowsArgs& args) override;
   absl::Status ShortConv(const ShortConvArgs& args) override;
   absl::Status ShortConvGroup(const ShortConvGroupArgs& args) override;
+  // The state is float32 or bf16; a ring needs float32 and the shapes of TakesDeltaRing.
+  absl::Status CheckDeltaState(const DeltaStateFormat& format) const override;
   absl::Status GatedDelta(const GatedDeltaArgs& args) override;
+  absl::Status AdvanceRing(const AdvanceRingArgs& args) override;
   absl::Status RouterScores(const RouterScoresArgs& args) override;
   absl::Status Departures(const DeparturesArgs& args) override;
   absl::Status Attention(const AttentionArgs& args) override;

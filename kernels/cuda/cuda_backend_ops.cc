@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "kernels/check.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -171,6 +172,32 @@ absl::Status CudaBackend::GatedDelta(const GatedDeltaArgs& args) {
       << args.v.dim(1) << " value heads on " << args.k.dim(1);
   WINNOW_CHECK(args.a.dim(1) == args.v.dim(1) && args.b.dim(1) == args.v.dim(1));
   return Result(LaunchGatedDelta(args, scratch_.data(), stream_), "GatedDelta");
+}
+
+absl::Status CudaBackend::CheckDeltaState(const DeltaStateFormat& format) const {
+  if (format.dtype != DType::kF32 && format.dtype != DType::kBF16) {
+    return absl::InvalidArgumentError(absl::StrCat("a recurrent state in ", DTypeName(format.dtype),
+                                                   ": the cuda backend keeps F32 or BF16"));
+  }
+  if (format.ring_length == 0) return absl::OkStatus();
+  if (format.dtype != DType::kF32) {
+    return absl::InvalidArgumentError(absl::StrCat("a state ring of ", format.ring_length,
+                                                   " beside a state in ", DTypeName(format.dtype),
+                                                   ": it needs one in F32"));
+  }
+  // Rows of a value must be whole accesses of 16 bytes, in activations too.
+  const bool aligned = format.value_dim * DTypeBytes(compute_) % 16 == 0;
+  if (TakesDeltaRing(format.key_dim, format.value_dim) && aligned) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a state ring of ", format.ring_length, " for heads of ", format.key_dim, " x ",
+                   format.value_dim,
+                   ": the cuda backend needs keys of 64, 128, 192 or 256, values of a "
+                   "multiple of ",
+                   16 / DTypeBytes(compute_)));
+}
+
+absl::Status CudaBackend::AdvanceRing(const AdvanceRingArgs& args) {
+  return Result(LaunchAdvanceRing(args, stream_), "AdvanceRing");
 }
 
 absl::Status CudaBackend::RouterScores(const RouterScoresArgs& args) {

@@ -46,10 +46,10 @@ cudaError_t Prepare(const DeltaParams& p, const DeltaMaps& maps, int64_t num_rec
   return cudaGetLastError();
 }
 
-template <int kKeyDim, int kGroups>
+template <int kKeyDim, int kGroups, typename State>
 cudaError_t Pass(const DeltaParams& p, const DeltaMaps& maps, const DeltaRecord* records,
                  cudaStream_t stream) {
-  const auto kernel = DeltaPassKernel<kKeyDim, kGroups>;
+  const auto kernel = DeltaPassKernel<kKeyDim, kGroups, State>;
   constexpr uint32_t kBytes = PassSharedBytes<kKeyDim, kGroups>();
   const cudaError_t error = AllowShared(kernel, kBytes);
   if (error != cudaSuccess) return error;
@@ -62,16 +62,31 @@ cudaError_t Pass(const DeltaParams& p, const DeltaMaps& maps, const DeltaRecord*
 // Which of the two it is changes no bit.
 constexpr int64_t kMaxSingleBlocks = 132;
 
-template <int kKeyDim>
+template <int kKeyDim, typename State>
 cudaError_t LaunchForKeyDim(const DeltaParams& p, const DeltaMaps& maps, int64_t num_records,
                             DeltaRecord* records, cudaStream_t stream) {
   const cudaError_t error = Prepare<kKeyDim>(p, maps, num_records, records, stream);
   if (error != cudaSuccess) return error;
   const int64_t single_blocks = int64_t{p.num_sequences} * p.value_heads * (p.value_dim / 64);
   if (p.value_dim % 128 != 0 || single_blocks <= kMaxSingleBlocks) {
-    return Pass<kKeyDim, 1>(p, maps, records, stream);
+    return Pass<kKeyDim, 1, State>(p, maps, records, stream);
   }
-  return Pass<kKeyDim, 2>(p, maps, records, stream);
+  return Pass<kKeyDim, 2, State>(p, maps, records, stream);
+}
+
+template <typename State>
+cudaError_t LaunchForState(const DeltaParams& p, const DeltaMaps& maps, int64_t num_records,
+                           DeltaRecord* records, cudaStream_t stream) {
+  switch (p.key_dim) {
+    case 64:
+      return LaunchForKeyDim<64, State>(p, maps, num_records, records, stream);
+    case 128:
+      return LaunchForKeyDim<128, State>(p, maps, num_records, records, stream);
+    case 256:
+      return LaunchForKeyDim<256, State>(p, maps, num_records, records, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
 }
 
 }  // namespace
@@ -97,24 +112,25 @@ cudaError_t LaunchGatedDeltaChunked(const GatedDeltaArgs& args, std::byte* scrat
   const DeltaParams params = MakeDeltaParams(args, rows);
   const int64_t num_records = NumDeltaRecords(args.batch.num_tokens, args.batch.num_sequences);
   auto* records = reinterpret_cast<DeltaRecord*>(scratch);
-  switch (params.key_dim) {
-    case 64:
-      return LaunchForKeyDim<64>(params, maps, num_records, records, stream);
-    case 128:
-      return LaunchForKeyDim<128>(params, maps, num_records, records, stream);
-    case 256:
-      return LaunchForKeyDim<256>(params, maps, num_records, records, stream);
-    default:
-      return cudaErrorInvalidValue;
-  }
+  return args.state_dtype == DType::kF32
+             ? LaunchForState<float>(params, maps, num_records, records, stream)
+             : LaunchForState<BF16>(params, maps, num_records, records, stream);
 }
 
 cudaError_t LaunchGatedDelta(const GatedDeltaArgs& args, std::byte* scratch, cudaStream_t stream) {
+  DeltaRows rows;
+  if (args.ring.has_value()) {
+    rows.least = 2;
+    cudaError_t error = LaunchGatedDeltaRing(args, stream);
+    if (error != cudaSuccess || args.batch.max_tokens_per_sequence < rows.least) return error;
+    error = LaunchGatedDeltaFold(args, rows, stream);
+    if (error != cudaSuccess) return error;
+  }
   const bool chunked = scratch != nullptr && CanLaunchGatedDeltaChunked(args) &&
                        args.batch.max_tokens_per_sequence > kMostRecurrentRows;
-  if (!chunked) return LaunchGatedDeltaRecurrent(args, DType::kF32, {}, stream);
-  const cudaError_t error =
-      LaunchGatedDeltaRecurrent(args, DType::kF32, {.most = kMostRecurrentRows}, stream);
+  if (!chunked) return LaunchGatedDeltaRecurrent(args, rows, stream);
+  rows.most = kMostRecurrentRows;
+  const cudaError_t error = LaunchGatedDeltaRecurrent(args, rows, stream);
   if (error != cudaSuccess) return error;
   return LaunchGatedDeltaChunked(args, scratch, {.least = kMostRecurrentRows + 1}, stream);
 }

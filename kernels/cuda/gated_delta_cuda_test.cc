@@ -37,10 +37,8 @@ constexpr double kFloat32 = 1e-5;
 constexpr double kRoundedOnce = 3e-3;  // a bf16 output of float32 arithmetic
 constexpr double kBF16Operands = 1e-2;
 
-DeltaLaunch Recurrent(DType state_dtype = DType::kF32, DeltaRows rows = {}) {
-  return [=](const GatedDeltaArgs& args) {
-    return LaunchGatedDeltaRecurrent(args, state_dtype, rows, nullptr);
-  };
+DeltaLaunch Recurrent(DeltaRows rows = {}) {
+  return [=](const GatedDeltaArgs& args) { return LaunchGatedDeltaRecurrent(args, rows, nullptr); };
 }
 
 DeltaLaunch Chunked(DeltaRows rows = {}) {
@@ -114,7 +112,7 @@ TEST_F(GatedDeltaCudaTest, RecurrentWithBF16StateAgrees) {
         const DeltaResult expected = DeltaReference(layer, s);
         const DeltaMemory memory{
             .state_dtype = DType::kBF16, .row_gap = gap, .slot_gap = gap == 1 ? 3 : 8};
-        const std::vector<float> out = RunDelta(layer, memory, s, {1}, Recurrent(DType::kBF16));
+        const std::vector<float> out = RunDelta(layer, memory, s, {1}, Recurrent());
         ExpectAgrees(out, s, expected, kBF16Operands, kBF16Operands);
       }
     }
@@ -149,6 +147,25 @@ TEST_F(GatedDeltaCudaTest, ChunkedAgreesWithTheReference) {
   }
   RecordProperty("worst_out_error", ::testing::PrintToString(worst_out));
   RecordProperty("worst_state_error", ::testing::PrintToString(worst_state));
+}
+
+// S in bf16 is rounded after every piece: as often as the recurrence with such a state rounds it
+// after its rows.
+TEST_F(GatedDeltaCudaTest, ChunkedWithBF16StateAgrees) {
+  for (const DeltaShape& shape : kChunkedShapes) {
+    const DeltaLayer layer = RandomDeltaLayer(shape, 1, 15);
+    for (const std::vector<int64_t>& sizes :
+         {std::vector<int64_t>{150}, std::vector<int64_t>{64, 1, 63, 22}}) {
+      SCOPED_TRACE(::testing::Message() << sizes.size() << " pieces, " << shape.value_heads << " x "
+                                        << shape.key_dim << " x " << shape.value_dim);
+      DeltaInputs s = RandomDeltaInputs(shape, DType::kBF16, 150, 160);
+      s.state = testing::ToFloats(testing::ToBytes(s.state, DType::kBF16), DType::kBF16);
+      const DeltaResult expected = DeltaReference(layer, s);
+      const DeltaMemory memory{.state_dtype = DType::kBF16, .slot_gap = 8};
+      const std::vector<float> out = RunDelta(layer, memory, s, sizes, Chunked());
+      ExpectAgrees(out, s, expected, kBF16Operands, kBF16Operands);
+    }
+  }
 }
 
 TEST_F(GatedDeltaCudaTest, AnySplitIntoStepsAgrees) {
@@ -257,8 +274,8 @@ TEST_F(GatedDeltaCudaTest, RepeatedKeysCostLittleAccuracy) {
   ExpectAgrees(out, s, expected, kRoundedOnce, kFloat32);
 
   DeltaInputs rounded = start, chunked = start;
-  const std::vector<float> rounded_out = RunDelta(
-      layer, {.state_dtype = DType::kBF16, .slot_gap = 8}, rounded, {192}, Recurrent(DType::kBF16));
+  const std::vector<float> rounded_out =
+      RunDelta(layer, {.state_dtype = DType::kBF16, .slot_gap = 8}, rounded, {192}, Recurrent());
   const std::vector<float> chunked_out = RunDelta(layer, {}, chunked, {192}, Chunked());
   ExpectAgrees(chunked_out, chunked, expected, 1.5 * RelativeError(rounded_out, expected.out),
                1.5 * RelativeError(rounded.state, expected.state));
@@ -328,12 +345,16 @@ TEST_F(GatedDeltaCudaTest, RefusesWhatDoesNotFit) {
   RunDeltaStep(layer, {}, {{&s, 0, 3, &out}}, [](GatedDeltaArgs args) {
     EXPECT_FALSE(CanLaunchGatedDeltaChunked(args));
     EXPECT_EQ(cudaErrorInvalidValue, LaunchGatedDeltaChunked(args, nullptr, {}, nullptr));
-    EXPECT_EQ(cudaErrorInvalidValue, LaunchGatedDeltaRecurrent(args, DType::kF16, {}, nullptr));
+    EXPECT_FALSE(CanLaunchGatedDeltaRing(args));
+    EXPECT_EQ(cudaErrorInvalidValue, LaunchGatedDeltaRing(args, nullptr));
+    args.state_dtype = DType::kF16;
+    EXPECT_EQ(cudaErrorInvalidValue, LaunchGatedDeltaRecurrent(args, {}, nullptr));
+    args.state_dtype = DType::kF32;
     args.q.dtype = DType::kBF16;
-    EXPECT_EQ(cudaErrorInvalidValue, LaunchGatedDeltaRecurrent(args, DType::kF32, {}, nullptr));
+    EXPECT_EQ(cudaErrorInvalidValue, LaunchGatedDeltaRecurrent(args, {}, nullptr));
     args.q.dtype = DType::kF32;
     args.b.shape[1] = 1;
-    EXPECT_EQ(cudaErrorInvalidValue, LaunchGatedDeltaRecurrent(args, DType::kF32, {}, nullptr));
+    EXPECT_EQ(cudaErrorInvalidValue, LaunchGatedDeltaRecurrent(args, {}, nullptr));
     return cudaSuccess;
   });
 }

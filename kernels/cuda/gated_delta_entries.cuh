@@ -13,38 +13,24 @@
 
 namespace winnow::cuda {
 
-// Where the entries of one slot stand: d [Hv, length, Dv] float32, g [Hv, length] float32, k [Hk,
-// length, Dk] as it came; every part at a multiple of 16 bytes.
-struct DeltaRingLayout {
-  int64_t decays;  // bytes from the slot's begin; d is at 0
-  int64_t keys;
-  int64_t size;
-};
-constexpr DeltaRingLayout MakeDeltaRingLayout(int64_t key_heads, int64_t value_heads,
-                                              int64_t key_dim, int64_t value_dim, int64_t key_bytes,
-                                              int64_t length) {
-  constexpr int64_t kFloat = sizeof(float);
-  const int64_t decays = value_heads * length * value_dim * kFloat;
-  const int64_t keys = decays + (value_heads * length * kFloat + 15) / 16 * 16;
-  return {decays, keys, keys + (key_heads * length * key_dim * key_bytes + 15) / 16 * 16};
-}
-
+// DeltaRing, whose fields are as far apart from slot to slot as S.
 struct DeltaRingParams {
-  std::byte* entries;
-  int64_t slot_stride_bytes;
+  std::byte* values;
+  std::byte* decays;
+  std::byte* keys;
   const int32_t* counts;
   int32_t length;
-  DeltaRingLayout layout;
 };
 
 // The entries of one sequence and head.
 template <typename IO>
 struct DeltaEntries {
   __device__ DeltaEntries(const DeltaRingParams& ring, const DeltaHead<IO>& head, int64_t slot) {
-    std::byte* base = ring.entries + slot * ring.slot_stride_bytes;
-    d = reinterpret_cast<float*>(base) + int64_t{head.head} * ring.length * head.params.value_dim;
-    decays = reinterpret_cast<float*>(base + ring.layout.decays) + head.head * ring.length;
-    k = reinterpret_cast<IO*>(base + ring.layout.keys) +
+    const int64_t begin = slot * head.params.slot_stride_bytes;
+    d = reinterpret_cast<float*>(ring.values + begin) +
+        int64_t{head.head} * ring.length * head.params.value_dim;
+    decays = reinterpret_cast<float*>(ring.decays + begin) + head.head * ring.length;
+    k = reinterpret_cast<IO*>(ring.keys + begin) +
         int64_t{head.key_head} * ring.length * head.params.key_dim;
   }
   float* d;       // [length, Dv]

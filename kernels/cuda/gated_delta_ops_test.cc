@@ -1,5 +1,7 @@
-// The short convolution and the gated delta rule on CUDA against the CPU's: ragged steps of
-// sequences that are cut at random, odd shapes, poisoned outputs, states compared at the end.
+// The short convolution and the gated delta rule, with rings and with S in bf16 too, on CUDA
+// against the CPU's: ragged steps of sequences that are cut at random, odd shapes, poisoned
+// outputs, states compared at the end.
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -85,14 +87,96 @@ struct DeltaRun {
   std::vector<std::vector<float>> outs, states;
 };
 
-DeltaRun RunDelta(Backend& backend, DType inputs, const DeltaShape& s, float beta_scale) {
-  const TestField state(backend, kSlots, s.value_heads * s.key_dim * s.value_dim);
+// How S is kept from step to step.
+struct DeltaKept {
+  DType dtype = DType::kF32;
+  int64_t ring_length = 0;  // 0: no ring
+};
+
+// S and a ring, in the slots.
+class DeltaSlots {
+ public:
+  DeltaSlots(Backend& backend, const DeltaShape& s, const DeltaKept& kept)
+      : backend_(backend),
+        kept_(kept),
+        state_size_(s.value_heads * s.key_dim * s.value_dim),
+        values_(kept.dtype == DType::kF32 ? state_size_ : (state_size_ + 1) / 2),
+        decays_(values_ + kept.ring_length * s.value_heads * s.value_dim),
+        keys_(decays_ + (kept.ring_length * s.value_heads + 3) / 4 * 4),
+        field_(backend, kSlots, keys_ + kept.ring_length * s.key_heads * s.key_dim),
+        slot_counts_(backend, std::vector<int32_t>(kSlots + 1, 0)),
+        counts_(backend, std::vector<int32_t>(kSlots, -1)) {}
+
+  // One step; `args` but for the state.
+  void Step(GatedDeltaArgs args) {
+    args.state = At(0);
+    args.state_dtype = kept_.dtype;
+    if (kept_.ring_length == 0) {
+      EXPECT_TRUE(backend_.GatedDelta(args).ok());
+      return;
+    }
+    const SlotField count = {.base = slot_counts_.bytes(), .slot_stride_bytes = sizeof(int32_t)};
+    EXPECT_TRUE(backend_
+                    .GatherCounts(
+                        {.batch = args.batch, .fields = {count}, .count = 1, .out = counts_.data()})
+                    .ok());
+    args.ring = DeltaRing{.length = kept_.ring_length,
+                          .counts = counts_.data(),
+                          .values = At(values_),
+                          .decays = At(decays_),
+                          .keys = At(keys_)};
+    EXPECT_TRUE(backend_.GatedDelta(args).ok());
+    EXPECT_TRUE(
+        backend_.AdvanceRing({.batch = args.batch, .length = kept_.ring_length, .count = count})
+            .ok());
+  }
+
+  // S, as floats.
+  std::vector<float> State(int64_t slot) const {
+    const std::vector<float> all = field_.Read(slot);
+    std::vector<float> state(all.begin(), all.begin() + state_size_ * (values_ == state_size_));
+    for (int64_t i = 0; i < state_size_ && kept_.dtype == DType::kBF16; ++i) {
+      const uint32_t pair = std::bit_cast<uint32_t>(all[i / 2]);
+      state.push_back(ToFloat(BF16{static_cast<uint16_t>(pair >> (i % 2 * 16))}));
+    }
+    return state;
+  }
+
+ private:
+  SlotField At(int64_t offset) const {
+    SlotField field = field_.view();
+    field.base += offset * static_cast<int64_t>(sizeof(float));
+    return field;
+  }
+
+  Backend& backend_;
+  const DeltaKept kept_;
+  // Where the ring's fields begin behind S, in floats.
+  const int64_t state_size_, values_, decays_, keys_;
+  const TestField field_;
+  const TestArray<int32_t> slot_counts_, counts_;
+};
+
+// Random steps, then one of two rows of every sequence, which leave nothing in a ring.
+std::vector<std::vector<StepPart>> DeltaSteps() {
+  std::vector<std::vector<StepPart>> steps = RandomSteps(kTotals, 100, 7);
+  steps.emplace_back();
+  for (size_t i = 0; i < kTotals.size(); ++i) {
+    steps.back().push_back(
+        {.slot = static_cast<int32_t>(i + 1), .position = kTotals[i], .rows = 2});
+  }
+  return steps;
+}
+
+DeltaRun RunDelta(Backend& backend, DType inputs, const DeltaShape& s, float beta_scale,
+                  const DeltaKept& kept = {}) {
+  DeltaSlots slots(backend, s, kept);
   const TestArray<float> a_log(backend, RandomFloats(s.value_heads, 4, -3, 2));
   const TestArray<float> dt_bias(backend, RandomFloats(s.value_heads, 5, -4, 1));
   const DType dtype = backend.activation_dtype();
   DeltaRun run;
   uint64_t seed = 6;
-  for (const auto& parts : RandomSteps(kTotals, 100, 7)) {
+  for (const auto& parts : DeltaSteps()) {
     const TestBatch batch(backend, parts);
     const int64_t t = batch.view().num_tokens;
     const auto random = [&](int64_t size, float low, float high) {
@@ -107,22 +191,20 @@ DeltaRun RunDelta(Backend& backend, DType inputs, const DeltaShape& s, float bet
     const TestTensor a(backend, DType::kF32, {t, s.value_heads}, random(t * s.value_heads, -3, 3));
     const TestTensor b(backend, DType::kF32, {t, s.value_heads}, random(t * s.value_heads, -4, 4));
     const TestTensor out(backend, dtype, {t, s.value_heads, s.value_dim});
-    EXPECT_TRUE(backend
-                    .GatedDelta({.batch = batch.view(),
-                                 .q = q,
-                                 .k = k,
-                                 .v = v,
-                                 .a = a,
-                                 .b = b,
-                                 .a_log = a_log.data(),
-                                 .dt_bias = dt_bias.data(),
-                                 .beta_scale = beta_scale,
-                                 .state = state.view(),
-                                 .out = out})
-                    .ok());
+    slots.Step({.batch = batch.view(),
+                .q = q,
+                .k = k,
+                .v = v,
+                .a = a,
+                .b = b,
+                .a_log = a_log.data(),
+                .dt_bias = dt_bias.data(),
+                .beta_scale = beta_scale,
+                .state = {},
+                .out = out});
     run.outs.push_back(out.Read());
   }
-  for (int64_t slot = 0; slot <= kSlots; ++slot) run.states.push_back(state.Read(slot));
+  for (int64_t slot = 0; slot <= kSlots; ++slot) run.states.push_back(slots.State(slot));
   return run;
 }
 
@@ -169,6 +251,63 @@ TEST_P(GatedDeltaOps, GatedDelta) {
         EXPECT_TRUE(Agree(actual.states[slot], expected.states[slot], in_chunks, 1e-4)) << slot;
       }
     }
+  }
+}
+
+TEST_P(GatedDeltaOps, GatedDeltaWithARing) {
+  for (const DeltaShape& shape :
+       {DeltaShape{2, 4, 64, 64}, DeltaShape{1, 1, 128, 136}, DeltaShape{1, 2, 256, 256}}) {
+    const DeltaRun expected = RunDelta(Cpu(), compute(), shape, 2);
+    for (const int64_t length : {2, 5, 32}) {
+      SCOPED_TRACE(::testing::Message()
+                   << shape.key_dim << " x " << shape.value_dim << ", ring of " << length);
+      const bool in_chunks = RunsInChunks(compute(), shape);
+      const DeltaRun actual = RunDelta(cuda(), compute(), shape, 2, {.ring_length = length});
+      for (size_t step = 0; step < expected.outs.size(); ++step) {
+        EXPECT_TRUE(Agree(actual.outs[step], expected.outs[step], in_chunks,
+                          compute() == DType::kBF16 ? 0x1p-8 : 1e-4))
+            << "step " << step;
+      }
+      for (int64_t slot = 1; slot <= kSlots; ++slot) {
+        EXPECT_TRUE(Agree(actual.states[slot], expected.states[slot], in_chunks, 1e-4)) << slot;
+      }
+    }
+  }
+}
+
+// Over all steps: where a sequence has just forgotten nearly all, little is left beside roundings.
+// The bound is that of rounding S after each of 150 rows in float64 (1.2e-2), with some room.
+TEST_P(GatedDeltaOps, GatedDeltaWithBF16State) {
+  for (const DeltaShape& shape : {DeltaShape{1, 2, 50, 33}, DeltaShape{2, 4, 16, 24},
+                                  DeltaShape{2, 2, 64, 64}, DeltaShape{1, 2, 256, 256}}) {
+    SCOPED_TRACE(::testing::Message() << shape.key_dim << " x " << shape.value_dim);
+    const DeltaRun expected = RunDelta(Cpu(), compute(), shape, 1);
+    const DeltaRun actual = RunDelta(cuda(), compute(), shape, 1, {.dtype = DType::kBF16});
+    std::vector<float> all_expected, all_actual;
+    for (size_t step = 0; step < expected.outs.size(); ++step) {
+      const auto& x = actual.outs[step];
+      const auto& y = expected.outs[step];
+      all_actual.insert(all_actual.end(), x.begin(), x.end());
+      all_expected.insert(all_expected.end(), y.begin(), y.end());
+    }
+    EXPECT_LE(RelativeError(all_actual, all_expected), 2e-2);
+    for (int64_t slot = 1; slot <= kSlots; ++slot) {
+      EXPECT_LE(RelativeError(actual.states[slot], expected.states[slot]), 2e-2) << slot;
+    }
+  }
+}
+
+TEST_P(GatedDeltaOps, SaysWhichStatesItKeeps) {
+  EXPECT_TRUE(cuda().CheckDeltaState({.key_dim = 50, .value_dim = 33}).ok());
+  EXPECT_TRUE(cuda().CheckDeltaState({.dtype = DType::kBF16, .key_dim = 50, .value_dim = 33}).ok());
+  EXPECT_TRUE(cuda().CheckDeltaState({.ring_length = 16, .key_dim = 192, .value_dim = 8}).ok());
+  for (const DeltaStateFormat& format :
+       {DeltaStateFormat{.dtype = DType::kF16, .key_dim = 64, .value_dim = 64},
+        DeltaStateFormat{.dtype = DType::kBF16, .ring_length = 4, .key_dim = 64, .value_dim = 64},
+        DeltaStateFormat{.ring_length = 4, .key_dim = 32, .value_dim = 64},
+        DeltaStateFormat{.ring_length = 4, .key_dim = 320, .value_dim = 64},
+        DeltaStateFormat{.ring_length = 4, .key_dim = 64, .value_dim = 62}}) {
+    EXPECT_EQ(cuda().CheckDeltaState(format).code(), absl::StatusCode::kInvalidArgument);
   }
 }
 

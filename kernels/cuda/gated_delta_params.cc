@@ -15,6 +15,7 @@ bool IsAligned(const void* pointer) {
 
 bool IsValidDelta(const GatedDeltaArgs& args) {
   const DType dtype = args.q.dtype, gate_dtype = args.a.dtype;
+  if (args.state_dtype != DType::kF32 && args.state_dtype != DType::kBF16) return false;
   if (dtype != DType::kF32 && dtype != DType::kBF16) return false;
   if (gate_dtype != dtype && gate_dtype != DType::kF32) return false;
   for (const TensorView* x : {&args.q, &args.k, &args.v, &args.out}) {

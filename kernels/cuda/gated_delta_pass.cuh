@@ -8,8 +8,8 @@
 //   D^T = (V - k_decay P)^T solve^T
 //   O^T = q_decay Z^T + D^T mix^T
 //   S^T <- decay S^T + (late_decay D)^T K
-// So S never passes through shared memory. One more warp keeps two chunks of k, q, v and records on
-// their way.
+// So S never passes through shared memory. In the slot it is of type State, float or bf16. One more
+// warp keeps two chunks of k, q, v and records on their way.
 #ifndef WINNOW_KERNELS_CUDA_GATED_DELTA_PASS_CUH_
 #define WINNOW_KERNELS_CUDA_GATED_DELTA_PASS_CUH_
 
@@ -77,10 +77,10 @@ __device__ void CopyChunks(const DeltaMaps& maps, const DeltaSequence& sequence,
 }
 
 // S^T of the warpgroup's columns from or to the state [Dk, Dv] at its first column.
-template <int kKeyDim, typename Access>
-__device__ void ForState(PassState<kKeyDim>& s, float* state, int64_t value_dim, Access access) {
+template <int kKeyDim, typename State, typename Access>
+__device__ void ForState(PassState<kKeyDim>& s, State* state, int64_t value_dim, Access access) {
   const int lane = threadIdx.x % kWarpSize;
-  float* first =
+  State* first =
       state + threadIdx.x % kWarpgroupSize / kWarpSize * 16 + lane / 4 + lane % 4 * 2 * value_dim;
 #pragma unroll
   for (int j = 0; j < kKeyDim / 8; ++j) {
@@ -261,15 +261,19 @@ __device__ void ClearBeyond(uint32_t stage, int num_rows) {
   NamedBarrier(1 + kGroups, kGroups * kWarpgroupSize);
 }
 
-template <int kKeyDim, int kGroups>
+template <int kKeyDim, int kGroups, typename State>
 __device__ void PassChunks(const DeltaParams& p, const DeltaSequence& sequence,
                            const DeltaHead<BF16>& head, int slot, int value_col, int group,
                            uint32_t stages, PassBarriers& barriers) {
   using Stage = PassStage<kKeyDim, kGroups>;
   const int col = value_col + group * 64;  // of the head
-  float* state = head.state<float>(slot) + col;
+  State* state = head.template state<State>(slot) + col;
   PassState<kKeyDim> s;
-  ForState<kKeyDim>(s, state, p.value_dim, [](float& x, const float* at) { x = *at; });
+  // By an addition, so that the sums are floats from the start: the compiler would keep a bf16's
+  // bits as an integer, copy that back and forth, and wait for every product (its note C7514).
+  ForState<kKeyDim>(s, state, p.value_dim, [](float& x, const State* at) {
+    x = sizeof(State) == sizeof(float) ? AsFloat(*at) : __fadd_rn(AsFloat(*at), 0.0f);
+  });
   for (int i = 0; i < sequence.num_chunks(); ++i) {
     const DeltaChunk chunk = sequence.chunk(i);
     const int stage_index = i % kPassStages;
@@ -280,7 +284,8 @@ __device__ void PassChunks(const DeltaParams& p, const DeltaSequence& sequence,
     FenceAsyncProxy();  // o was written where the next v comes
     barriers.empty[stage_index].Arrive();
   }
-  ForState<kKeyDim>(s, state, p.value_dim, [](const float& x, float* at) { *at = x; });
+  ForState<kKeyDim>(s, state, p.value_dim,
+                    [](const float& x, State* at) { *at = FromFloat<State>(x); });
 }
 
 // Threads of a block: the warpgroups, and the copying warp. Two warpgroups need more than their
@@ -288,7 +293,7 @@ __device__ void PassChunks(const DeltaParams& p, const DeltaSequence& sequence,
 template <int kGroups>
 inline constexpr int kPassThreads = kGroups == 1 ? 160 : (kGroups + 1) * kWarpgroupSize;
 
-template <int kKeyDim, int kGroups>
+template <int kKeyDim, int kGroups, typename State>
 __global__ void __launch_bounds__(kPassThreads<kGroups>, 1)
     DeltaPassKernel(const __grid_constant__ DeltaParams p, const __grid_constant__ DeltaMaps maps,
                     const DeltaRecord* records) {
@@ -320,8 +325,8 @@ __global__ void __launch_bounds__(kPassThreads<kGroups>, 1)
     }
   } else {
     if constexpr (kGroups > 1) asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-    PassChunks<kKeyDim, kGroups>(p, sequence, head, p.slots[blockIdx.z], value_col, group, stages,
-                                 barriers);
+    PassChunks<kKeyDim, kGroups, State>(p, sequence, head, p.slots[blockIdx.z], value_col, group,
+                                        stages, barriers);
   }
 }
 

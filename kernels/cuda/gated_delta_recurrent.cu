@@ -66,8 +66,8 @@ cudaError_t LaunchForState(const DeltaParams& p, DType state_dtype, cudaStream_t
 }
 
 // Whether the rows of S and of one head's v divide into 16-byte accesses.
-bool HasFastTile(const GatedDeltaArgs& args, DType state_dtype) {
-  const int64_t lanes = 16 / DTypeBytes(state_dtype);
+bool HasFastTile(const GatedDeltaArgs& args) {
+  const int64_t lanes = 16 / DTypeBytes(args.state_dtype);
   const int64_t key_dim = args.k.dim(2);
   return HasAlignedRows(args) && args.v.dim(2) % lanes == 0 &&
          (key_dim == 16 || key_dim == 32 || (key_dim <= 256 && key_dim % 64 == 0));
@@ -75,17 +75,16 @@ bool HasFastTile(const GatedDeltaArgs& args, DType state_dtype) {
 
 }  // namespace
 
-cudaError_t LaunchGatedDeltaRecurrent(const GatedDeltaArgs& args, DType state_dtype, DeltaRows rows,
+cudaError_t LaunchGatedDeltaRecurrent(const GatedDeltaArgs& args, DeltaRows rows,
                                       cudaStream_t stream) {
   if (!IsValidDelta(args)) return cudaErrorInvalidValue;
-  if (state_dtype != DType::kF32 && state_dtype != DType::kBF16) return cudaErrorInvalidValue;
   if (args.batch.num_sequences == 0 || args.batch.num_tokens == 0) return cudaSuccess;
   const DeltaParams params = MakeDeltaParams(args, rows);
-  if (!HasFastTile(args, state_dtype)) {
-    return LaunchGatedDeltaGeneral(params, args.q.dtype, state_dtype, stream);
+  if (!HasFastTile(args)) {
+    return LaunchGatedDeltaGeneral(params, args.q.dtype, args.state_dtype, stream);
   }
-  return args.q.dtype == DType::kF32 ? LaunchForState<float>(params, state_dtype, stream)
-                                     : LaunchForState<BF16>(params, state_dtype, stream);
+  return args.q.dtype == DType::kF32 ? LaunchForState<float>(params, args.state_dtype, stream)
+                                     : LaunchForState<BF16>(params, args.state_dtype, stream);
 }
 
 }  // namespace winnow::cuda

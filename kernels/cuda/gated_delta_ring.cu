@@ -4,6 +4,7 @@
 #include "kernels/cuda/gated_delta_entries.cuh"
 #include "kernels/cuda/gated_delta_params.h"
 #include "kernels/cuda/gated_delta_ring.cuh"
+#include "kernels/cuda/pages.cuh"
 
 namespace winnow::cuda {
 namespace {
@@ -13,17 +14,12 @@ constexpr int kCols = 64;
 // Slots are counted by one block's threads.
 constexpr int kCountThreads = 256;
 
-DeltaRingLayout LayoutOf(const GatedDeltaArgs& args, int32_t length) {
-  return MakeDeltaRingLayout(args.k.dim(1), args.v.dim(1), args.k.dim(2), args.v.dim(2),
-                             DTypeBytes(args.k.dtype), length);
-}
-
-DeltaRingParams MakeRingParams(const GatedDeltaArgs& args, const DeltaRing& ring) {
-  return {.entries = ring.entries.base,
-          .slot_stride_bytes = ring.entries.slot_stride_bytes,
+DeltaRingParams MakeRingParams(const DeltaRing& ring) {
+  return {.values = ring.values.base,
+          .decays = ring.decays.base,
+          .keys = ring.keys.base,
           .counts = ring.counts,
-          .length = ring.length,
-          .layout = LayoutOf(args, ring.length)};
+          .length = static_cast<int32_t>(ring.length)};
 }
 
 enum class RingStep { kToken, kFold };
@@ -65,87 +61,59 @@ cudaError_t LaunchForKeyDim(RingStep step, const DeltaParams& p, const DeltaRing
   }
 }
 
-cudaError_t LaunchStep(RingStep step, const GatedDeltaArgs& args, const DeltaRing& ring,
+cudaError_t LaunchStep(RingStep step, const GatedDeltaArgs& args, DeltaRows rows,
                        cudaStream_t stream) {
-  if (!CanLaunchGatedDeltaRing(args, ring)) return cudaErrorInvalidValue;
+  if (!CanLaunchGatedDeltaRing(args)) return cudaErrorInvalidValue;
   if (args.batch.num_sequences == 0) return cudaSuccess;
-  const DeltaParams params = MakeDeltaParams(args, {});
-  const DeltaRingParams ring_params = MakeRingParams(args, ring);
-  return args.q.dtype == DType::kF32 ? LaunchForKeyDim<float>(step, params, ring_params, stream)
-                                     : LaunchForKeyDim<BF16>(step, params, ring_params, stream);
-}
-
-__global__ void ReadKernel(const int32_t* slots, int num_sequences, const int32_t* slot_counts,
-                           int32_t* counts) {
-  const int i = blockIdx.x * kCountThreads + threadIdx.x;
-  if (i < num_sequences) counts[i] = slot_counts[slots[i]];
+  const DeltaParams params = MakeDeltaParams(args, rows);
+  const DeltaRingParams ring = MakeRingParams(*args.ring);
+  return args.q.dtype == DType::kF32 ? LaunchForKeyDim<float>(step, params, ring, stream)
+                                     : LaunchForKeyDim<BF16>(step, params, ring, stream);
 }
 
 __global__ void AdvanceKernel(const int32_t* row_offsets, const int32_t* slots, int num_sequences,
-                              int32_t length, int32_t* slot_counts) {
+                              int32_t length, SlotField count) {
   const int i = blockIdx.x * kCountThreads + threadIdx.x;
-  if (i >= num_sequences || slots[i] == 0 || row_offsets[i] == row_offsets[i + 1]) return;
-  const int32_t next = slot_counts[slots[i]] + 1;
-  slot_counts[slots[i]] = next < length ? next : 0;
-}
-
-__global__ void ClearKernel(const int32_t* slots, int num_sequences, int32_t* slot_counts) {
-  const int i = blockIdx.x * kCountThreads + threadIdx.x;
-  if (i < num_sequences) slot_counts[slots[i]] = 0;
-}
-
-int CountBlocks(const RaggedBatch& batch) {
-  return static_cast<int>((batch.num_sequences + kCountThreads - 1) / kCountThreads);
+  if (i >= num_sequences || slots[i] == 0) return;
+  const int num_rows = row_offsets[i + 1] - row_offsets[i];
+  if (num_rows == 0) return;
+  int32_t* n = FieldAt<int32_t>(count, slots[i]);
+  *n = num_rows == 1 && *n + 1 < length ? *n + 1 : 0;
 }
 
 }  // namespace
 
-size_t DeltaRingBytes(int64_t key_heads, int64_t value_heads, int64_t key_dim, int64_t value_dim,
-                      DType dtype, int32_t length) {
-  return MakeDeltaRingLayout(key_heads, value_heads, key_dim, value_dim, DTypeBytes(dtype), length)
-      .size;
+bool TakesDeltaRing(int64_t key_dim, int64_t value_dim) {
+  return key_dim % 64 == 0 && key_dim <= 256 && value_dim % 4 == 0;
 }
 
-bool CanLaunchGatedDeltaRing(const GatedDeltaArgs& args, const DeltaRing& ring) {
-  if (!IsValidDelta(args) || !HasAlignedRows(args)) return false;
-  if (ring.length < 1 || ring.length > kMaxDeltaRing) return false;
-  if (reinterpret_cast<uintptr_t>(ring.entries.base) % 16 != 0) return false;
-  if (ring.entries.slot_stride_bytes % 16 != 0) return false;
-  const int64_t key_dim = args.k.dim(2);
-  return key_dim % 64 == 0 && key_dim <= 256 && args.v.dim(2) % 4 == 0;
+bool CanLaunchGatedDeltaRing(const GatedDeltaArgs& args) {
+  if (!IsValidDelta(args) || !HasAlignedRows(args) || args.state_dtype != DType::kF32) return false;
+  if (!args.ring.has_value() || args.ring->length < 1 || args.ring->length > kMaxDeltaRing) {
+    return false;
+  }
+  for (const SlotField& field : {args.ring->values, args.ring->decays, args.ring->keys}) {
+    if (reinterpret_cast<uintptr_t>(field.base) % 16 != 0) return false;
+    if (field.slot_stride_bytes != args.state.slot_stride_bytes) return false;
+  }
+  return TakesDeltaRing(args.k.dim(2), args.v.dim(2));
 }
 
-cudaError_t LaunchGatedDeltaRing(const GatedDeltaArgs& args, const DeltaRing& ring,
-                                 cudaStream_t stream) {
-  return LaunchStep(RingStep::kToken, args, ring, stream);
+cudaError_t LaunchGatedDeltaRing(const GatedDeltaArgs& args, cudaStream_t stream) {
+  return LaunchStep(RingStep::kToken, args, {.most = 1}, stream);
 }
 
-cudaError_t LaunchGatedDeltaFold(const GatedDeltaArgs& args, const DeltaRing& ring,
-                                 cudaStream_t stream) {
-  return LaunchStep(RingStep::kFold, args, ring, stream);
+cudaError_t LaunchGatedDeltaFold(const GatedDeltaArgs& args, DeltaRows rows, cudaStream_t stream) {
+  return LaunchStep(RingStep::kFold, args, rows, stream);
 }
 
-cudaError_t LaunchReadDeltaRing(const RaggedBatch& batch, const int32_t* slot_counts,
-                                int32_t* counts, cudaStream_t stream) {
-  if (batch.num_sequences == 0) return cudaSuccess;
-  ReadKernel<<<CountBlocks(batch), kCountThreads, 0, stream>>>(
-      batch.slots, static_cast<int>(batch.num_sequences), slot_counts, counts);
-  return cudaGetLastError();
-}
-
-cudaError_t LaunchAdvanceDeltaRing(const RaggedBatch& batch, int32_t length, int32_t* slot_counts,
-                                   cudaStream_t stream) {
-  if (batch.num_sequences == 0) return cudaSuccess;
-  AdvanceKernel<<<CountBlocks(batch), kCountThreads, 0, stream>>>(
-      batch.row_offsets, batch.slots, static_cast<int>(batch.num_sequences), length, slot_counts);
-  return cudaGetLastError();
-}
-
-cudaError_t LaunchClearDeltaRing(const RaggedBatch& batch, int32_t* slot_counts,
-                                 cudaStream_t stream) {
-  if (batch.num_sequences == 0) return cudaSuccess;
-  ClearKernel<<<CountBlocks(batch), kCountThreads, 0, stream>>>(
-      batch.slots, static_cast<int>(batch.num_sequences), slot_counts);
+cudaError_t LaunchAdvanceRing(const AdvanceRingArgs& args, cudaStream_t stream) {
+  const int num_sequences = static_cast<int>(args.batch.num_sequences);
+  if (num_sequences == 0) return cudaSuccess;
+  const int blocks = (num_sequences + kCountThreads - 1) / kCountThreads;
+  AdvanceKernel<<<blocks, kCountThreads, 0, stream>>>(
+      args.batch.row_offsets, args.batch.slots, num_sequences, static_cast<int32_t>(args.length),
+      args.count);
   return cudaGetLastError();
 }
 

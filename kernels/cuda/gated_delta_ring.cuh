@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(Tile::kThreads, kMinBlocks)
   const DeltaHead<IO> head(p, blockIdx.y);
   const int row = p.row_offsets[blockIdx.z], next_row = p.row_offsets[blockIdx.z + 1];
   const int slot = p.slots[blockIdx.z], n = ring.counts[blockIdx.z];
-  if (next_row == row) return;
+  if (next_row - row != 1) return;
   const int col = blockIdx.x * Tile::kCols + Tile::col_group() * 4;
   const bool has_cols = col < p.value_dim;
   float* state = head.template state<float>(slot) + int64_t{Tile::row(0)} * p.value_dim + col;
@@ -182,9 +182,10 @@ __global__ void __launch_bounds__(Tile::kThreads, kMinBlocks)
   extern __shared__ __align__(16) std::byte dynamic[];
   auto& shared = *reinterpret_cast<DeltaRingShared<Tile>*>(dynamic);
   const DeltaHead<IO> head(p, blockIdx.y);
+  const int num_rows = p.row_offsets[blockIdx.z + 1] - p.row_offsets[blockIdx.z];
   const int slot = p.slots[blockIdx.z];
   const int n = ring.counts[blockIdx.z];
-  if (n == 0) return;
+  if (n == 0 || num_rows < p.least_rows || num_rows > p.most_rows) return;
   const int col = blockIdx.x * Tile::kCols + Tile::col_group() * 4;
   const bool has_cols = col < p.value_dim;
   float* state = head.template state<float>(slot) + int64_t{Tile::row(0)} * p.value_dim + col;

@@ -3,12 +3,14 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "kernels/check.h"
 #include "kernels/cuda/gated_delta.h"
 #include "kernels/cuda/gated_delta_testing.h"
+#include "kernels/cuda/state_kernels.h"
 #include "kernels/testing/compare.h"
 
 namespace winnow::cuda {
@@ -38,20 +40,19 @@ void CheckCuda(cudaError_t error) {
   WINNOW_CHECK(error == cudaSuccess) << cudaGetErrorString(error);
 }
 
-// Sequences whose state and rings stay in device memory from step to step. Slots 0 and between
-// theirs belong to nobody.
+// Sequences whose state and rings stay in device memory from step to step, S and the ring's fields
+// side by side in a slot. Slots 0 and between theirs belong to nobody.
 class RingSlots {
  public:
   RingSlots(const DeltaLayer& layer, const std::vector<DeltaInputs>& sequences, int32_t length)
       : layer_(layer),
         sequences_(sequences),
         length_(length),
-        slot_floats_(layer.shape.state_size() + 4),
-        ring_bytes_(DeltaRingBytes(layer.shape.key_heads, layer.shape.value_heads,
-                                   layer.shape.key_dim, layer.shape.value_dim, dtype(), length) +
-                    16),
-        states_(InitialStates()),
-        entries_(ToBytes(std::vector<float>(num_slots() * ring_bytes_ / 4, kPoison), DType::kF32)),
+        values_(layer.shape.state_size() + 4),
+        decays_(values_ + length * layer.shape.value_heads * layer.shape.value_dim + 4),
+        keys_(decays_ + RoundUp(length * layer.shape.value_heads) + 4),
+        slot_floats_(keys_ + RoundUp(length * layer.shape.key_heads * layer.shape.key_dim) + 4),
+        slots_(ToBytes(InitialSlots(), DType::kF32)),
         slot_counts_(std::vector<int32_t>(num_slots(), 0)),
         outs_(sequences.size()),
         next_(sequences.size(), 0) {}
@@ -96,33 +97,37 @@ class RingSlots {
     args.a.raw = d_a.as<void>();
     args.b.raw = d_b.as<void>();
     args.out.raw = d_out.as<void>();
-    const DeviceBytes counts(slots.size() * sizeof(int32_t));
-    EXPECT_EQ(cudaSuccess, LaunchReadDeltaRing(args.batch, slot_counts_.as<int32_t>(),
-                                               counts.as<int32_t>(), nullptr));
-    EXPECT_EQ(cudaSuccess, LaunchGatedDeltaRing(args, ring(counts), nullptr));
-    EXPECT_EQ(cudaSuccess,
-              LaunchAdvanceDeltaRing(args.batch, length_, slot_counts_.as<int32_t>(), nullptr));
-    CheckCuda(cudaDeviceSynchronize());
+    RunWithRing(args,
+                [](const GatedDeltaArgs& args) { return LaunchGatedDeltaRing(args, nullptr); });
     const std::vector<float> out = ToFloats(d_out.Download(), dtype());
     const int64_t row_size = n.value_heads * n.value_dim;
     for (size_t m = 0; m < members.size(); ++m) append(outs_[members[m]], out, m, row_size);
   }
 
-  void Fold() {
-    std::vector<int32_t> slots;
-    for (size_t i = 0; i < sequences_.size(); ++i) slots.push_back(SlotOf(i));
-    const DeviceBytes offsets(std::vector<int32_t>(slots.size() + 1, 0)), d_slots(slots);
-    const GatedDeltaArgs args = Args(0, offsets, d_slots, offsets, offsets);
-    const DeviceBytes counts(slots.size() * sizeof(int32_t));
-    EXPECT_EQ(cudaSuccess, LaunchReadDeltaRing(args.batch, slot_counts_.as<int32_t>(),
-                                               counts.as<int32_t>(), nullptr));
-    EXPECT_EQ(cudaSuccess, LaunchGatedDeltaFold(args, ring(counts), nullptr));
-    EXPECT_EQ(cudaSuccess, LaunchClearDeltaRing(args.batch, slot_counts_.as<int32_t>(), nullptr));
-    CheckCuda(cudaDeviceSynchronize());
+  // As before pieces of two rows of those that `takes_part`, and of one row of the others. (The
+  // rows themselves are not looked at.)
+  template <typename TakesPart>
+  void Fold(TakesPart takes_part) {
+    std::vector<int32_t> slots, offsets = {0};
+    for (size_t i = 0; i < sequences_.size(); ++i) {
+      slots.push_back(SlotOf(i));
+      offsets.push_back(offsets.back() + (takes_part(i) ? 2 : 1));
+    }
+    const DeviceBytes d_offsets(offsets), d_slots(slots);
+    RunWithRing(Args(0, d_offsets, d_slots, d_offsets, d_offsets), [](const GatedDeltaArgs& args) {
+      return LaunchGatedDeltaFold(args, {.least = 2}, nullptr);
+    });
   }
 
+  // The number of entries.
+  int32_t Count(size_t i) const {
+    const std::vector<std::byte> all = slot_counts_.Download();
+    int32_t count = 0;
+    std::memcpy(&count, all.data() + SlotOf(i) * sizeof(count), sizeof(count));
+    return count;
+  }
   std::vector<float> State(size_t i) const {
-    const std::vector<float> all = ToFloats(states_.Download(), DType::kF32);
+    const std::vector<float> all = ToFloats(slots_.Download(), DType::kF32);
     const auto begin = all.begin() + SlotOf(i) * slot_floats_;
     return {begin, begin + layer_.shape.state_size()};
   }
@@ -130,35 +135,57 @@ class RingSlots {
 
   // What stands beside the sequences' states and entries is as it was.
   bool NothingElseWritten() const {
-    std::vector<float> after = ToFloats(states_.Download(), DType::kF32);
-    const std::vector<float> before = ToFloats(InitialStates(), DType::kF32);
-    std::vector<float> entries = ToFloats(entries_.Download(), DType::kF32);
+    std::vector<float> after = ToFloats(slots_.Download(), DType::kF32);
+    const std::vector<float> before = InitialSlots();
     for (size_t i = 0; i < sequences_.size(); ++i) {
       const int64_t begin = SlotOf(i) * slot_floats_;
-      std::copy_n(before.begin() + begin, layer_.shape.state_size(), after.begin() + begin);
-      std::fill_n(entries.begin() + SlotOf(i) * ring_bytes_ / 4, ring_bytes_ / 4 - 4, kPoison);
+      for (const auto& [first, end] : {std::pair<int64_t, int64_t>{0, values_},
+                                       {values_, decays_},
+                                       {decays_, keys_},
+                                       {keys_, slot_floats_}}) {
+        std::copy_n(before.begin() + begin + first, end - 4 - first, after.begin() + begin + first);
+      }
     }
-    const std::vector<float> unwritten(entries.size(), kPoison);
-    return std::memcmp(after.data(), before.data(), after.size() * sizeof(float)) == 0 &&
-           std::memcmp(entries.data(), unwritten.data(), entries.size() * sizeof(float)) == 0;
+    return std::memcmp(after.data(), before.data(), after.size() * sizeof(float)) == 0;
   }
 
  private:
   static int32_t SlotOf(size_t i) { return static_cast<int32_t>(2 * i + 1); }
   DType dtype() const { return sequences_[0].dtype; }
   int64_t num_slots() const { return 2 * static_cast<int64_t>(sequences_.size()) + 1; }
-  DeltaRing ring(const DeviceBytes& counts) const {
-    return {.entries = {.base = entries_.as<std::byte>(), .slot_stride_bytes = ring_bytes_},
-            .counts = counts.as<int32_t>(),
-            .length = length_};
+  static int64_t RoundUp(int64_t floats) { return (floats + 3) / 4 * 4; }
+
+  // Reads the counts, launches, moves the counts on.
+  template <typename Launch>
+  void RunWithRing(GatedDeltaArgs args, Launch launch) {
+    const SlotField count = {.base = slot_counts_.as<std::byte>(),
+                             .slot_stride_bytes = sizeof(int32_t)};
+    const DeviceBytes counts(sequences_.size() * sizeof(int32_t));
+    EXPECT_EQ(cudaSuccess,
+              LaunchGatherCounts(
+                  {.batch = args.batch, .fields = {count}, .count = 1, .out = counts.as<int32_t>()},
+                  nullptr));
+    args.ring = DeltaRing{.length = length_,
+                          .counts = counts.as<int32_t>(),
+                          .values = Field(values_),
+                          .decays = Field(decays_),
+                          .keys = Field(keys_)};
+    EXPECT_EQ(cudaSuccess, launch(args));
+    EXPECT_EQ(cudaSuccess,
+              LaunchAdvanceRing({.batch = args.batch, .length = length_, .count = count}, nullptr));
+    CheckCuda(cudaDeviceSynchronize());
   }
-  std::vector<std::byte> InitialStates() const {
-    std::vector<float> states(num_slots() * slot_floats_, kPoison);
+  SlotField Field(int64_t offset) const {
+    return {.base = slots_.as<std::byte>() + offset * sizeof(float),
+            .slot_stride_bytes = slot_floats_ * static_cast<int64_t>(sizeof(float))};
+  }
+  std::vector<float> InitialSlots() const {
+    std::vector<float> slots(num_slots() * slot_floats_, kPoison);
     for (size_t i = 0; i < sequences_.size(); ++i) {
       std::copy(sequences_[i].state.begin(), sequences_[i].state.end(),
-                states.begin() + SlotOf(i) * slot_floats_);
+                slots.begin() + SlotOf(i) * slot_floats_);
     }
-    return ToBytes(states, DType::kF32);
+    return slots;
   }
   GatedDeltaArgs Args(int64_t num_tokens, const DeviceBytes& offsets, const DeviceBytes& slots,
                       const DeviceBytes& a_log, const DeviceBytes& dt_bias) const {
@@ -179,18 +206,17 @@ class RingSlots {
             .a_log = a_log.as<float>(),
             .dt_bias = dt_bias.as<float>(),
             .beta_scale = layer_.beta_scale,
-            .state = {.base = states_.as<std::byte>(),
-                      .slot_stride_bytes = slot_floats_ * static_cast<int64_t>(sizeof(float))},
+            .state = Field(0),
             .out = rows({num_tokens, n.value_heads, n.value_dim})};
   }
 
   const DeltaLayer& layer_;
   const std::vector<DeltaInputs>& sequences_;
   const int32_t length_;
+  // Where the ring's fields begin in a slot, after S, in floats; 4 between fields belong to nobody.
+  const int64_t values_, decays_, keys_;
   const int64_t slot_floats_;
-  const int64_t ring_bytes_;
-  const DeviceBytes states_;
-  const DeviceBytes entries_;
+  const DeviceBytes slots_;
   const DeviceBytes slot_counts_;
   std::vector<std::vector<float>> outs_;
   std::vector<int64_t> next_;
@@ -206,7 +232,7 @@ void ExpectRingAgrees(const DeltaLayer& layer, const std::vector<DeltaInputs>& s
   for (int64_t step = 0; step < num_steps; ++step) {
     slots.Step([&](size_t i) { return step >= static_cast<int64_t>(i); });
   }
-  slots.Fold();
+  slots.Fold([](size_t) { return true; });
   const double out_bound = sequences[0].dtype == DType::kF32 ? kFloat32 : kRoundedOnce;
   for (size_t i = 0; i < sequences.size(); ++i) {
     SCOPED_TRACE(::testing::Message() << "sequence " << i << ", ring of " << length);
@@ -258,12 +284,28 @@ TEST_F(GatedDeltaRingTest, FoldOfAnEmptyRingChangesNothing) {
   const DeltaLayer layer = RandomDeltaLayer(shape, 1, 61);
   const std::vector<DeltaInputs> sequences = {RandomDeltaInputs(shape, DType::kF32, 16, 62)};
   RingSlots slots(layer, sequences, 16);
-  slots.Fold();
+  slots.Fold([](size_t) { return true; });
   EXPECT_TRUE(Identical(slots.State(0), sequences[0].state));
   for (int step = 0; step < 16; ++step) slots.Step([](size_t) { return true; });
   const std::vector<float> folded = slots.State(0);  // by the sixteenth token
-  slots.Fold();
+  slots.Fold([](size_t) { return true; });
   EXPECT_TRUE(Identical(slots.State(0), folded));
+}
+
+// A step's pieces fold their sequences' rings; its single tokens leave S alone.
+TEST_F(GatedDeltaRingTest, OnlyTheAskedForRingsAreFolded) {
+  const DeltaShape shape{.key_heads = 1, .value_heads = 2, .key_dim = 128, .value_dim = 64};
+  const DeltaLayer layer = RandomDeltaLayer(shape, 1, 71);
+  const std::vector<DeltaInputs> sequences = {RandomDeltaInputs(shape, DType::kBF16, 5, 72),
+                                              RandomDeltaInputs(shape, DType::kBF16, 5, 73)};
+  RingSlots slots(layer, sequences, 16);
+  for (int step = 0; step < 5; ++step) slots.Step([](size_t) { return true; });
+  EXPECT_EQ(slots.Count(0), 5);
+  slots.Fold([](size_t i) { return i == 1; });
+  EXPECT_EQ(slots.Count(0), 6);
+  EXPECT_EQ(slots.Count(1), 0);
+  EXPECT_TRUE(Identical(slots.State(0), sequences[0].state));
+  EXPECT_LE(RelativeError(slots.State(1), DeltaReference(layer, sequences[1]).state), kFloat32);
 }
 
 }  // namespace

@@ -303,6 +303,7 @@ void RunDeltaStep(const DeltaLayer& layer, const DeltaMemory& memory,
                                  .dt_bias = dt_bias.as<float>(),
                                  .beta_scale = layer.beta_scale,
                                  .state = slots.Upload(),
+                                 .state_dtype = memory.state_dtype,
                                  .out = out.Upload()}));
   CheckCuda(cudaDeviceSynchronize());
 

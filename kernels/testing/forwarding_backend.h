@@ -71,7 +71,11 @@ class ForwardingBackend : public Backend {
   WINNOW_FORWARD(GatherRows)
   WINNOW_FORWARD(ShortConv)
   WINNOW_FORWARD(ShortConvGroup)
+  absl::Status CheckDeltaState(const DeltaStateFormat& format) const override {
+    return to_.CheckDeltaState(format);
+  }
   WINNOW_FORWARD(GatedDelta)
+  WINNOW_FORWARD(AdvanceRing)
   WINNOW_FORWARD(RouterScores)
   WINNOW_FORWARD(Departures)
   WINNOW_FORWARD(Attention)

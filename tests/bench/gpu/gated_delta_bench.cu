@@ -17,6 +17,7 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,9 +41,14 @@ struct Heads {
 // slot of its own, scattered.
 class Batches {
  public:
+  // `ring_length`: 0 for none.
   Batches(const Heads& n, int64_t num_sequences, int64_t num_rows, int64_t num_sets,
-          DType state_dtype)
-      : n_(n), num_sequences_(num_sequences), num_rows_(num_rows), state_dtype_(state_dtype) {
+          DType state_dtype, int64_t ring_length = 0)
+      : n_(n),
+        num_sequences_(num_sequences),
+        num_rows_(num_rows),
+        state_dtype_(state_dtype),
+        ring_length_(ring_length) {
     const int64_t tokens = num_sequences * num_rows, all = tokens * num_sets;
     q_ = Memory::Random(DType::kBF16, all * n.heads * n.key_dim, -2, 3);
     k_ = Memory::Random(DType::kBF16, all * n.heads * n.key_dim, -1, 2);
@@ -52,7 +58,9 @@ class Batches {
     b_ = Memory::Random(DType::kBF16, all * n.heads, -4, 4);
     a_log_ = Memory::Random(DType::kF32, n.heads, -3, 1);
     dt_bias_ = Memory::Random(DType::kF32, n.heads, -4, 1);
-    states_ = Memory::Random(state_dtype, num_sets * num_sequences * n.state_size(), -1, 1);
+    // Two such bf16 are also one float in that range.
+    states_ = Memory::Random(DType::kBF16, num_sets * num_sequences * slot_bytes() / 2, -1, 0);
+    if (ring_length > 0) counts_ = std::make_unique<Memory>(Counts(num_sets * num_sequences));
     std::vector<int32_t> slots(num_sets * num_sequences), offsets(num_sequences + 1);
     // A stride without a common divisor with the number of slots scatters them.
     int64_t stride = static_cast<int64_t>(slots.size() * 0.618) | 1;
@@ -88,17 +96,43 @@ class Batches {
             .a_log = a_log_->as<float>(),
             .dt_bias = dt_bias_->as<float>(),
             .beta_scale = 1,
-            .state = {.base = states_->as<std::byte>(),
-                      .slot_stride_bytes = n_.state_size() * DTypeBytes(state_dtype_)},
+            .state = {.base = states_->as<std::byte>(), .slot_stride_bytes = slot_bytes()},
+            .state_dtype = state_dtype_,
+            .ring = ring_length_ > 0 ? std::optional(Ring(set)) : std::nullopt,
             .out = rows(*out_, n_.heads, n_.value_dim)};
   }
 
  private:
+  // S, then the ring's values, decays and keys.
+  int64_t values_at() const { return n_.state_size() * DTypeBytes(state_dtype_); }
+  int64_t decays_at() const { return values_at() + ring_length_ * n_.heads * n_.value_dim * 4; }
+  int64_t keys_at() const { return decays_at() + ring_length_ * n_.heads * 4; }
+  int64_t slot_bytes() const { return keys_at() + ring_length_ * n_.heads * n_.key_dim * 2; }
+
+  // All phases, evenly.
+  std::vector<int32_t> Counts(int64_t num_slots) const {
+    std::vector<int32_t> counts(num_slots);
+    for (int64_t i = 0; i < num_slots; ++i) counts[i] = static_cast<int32_t>(i % ring_length_);
+    return counts;
+  }
+  DeltaRing Ring(int64_t set) const {
+    const auto field = [&](int64_t offset) {
+      return SlotField{.base = states_->as<std::byte>() + offset,
+                       .slot_stride_bytes = slot_bytes()};
+    };
+    return {.length = ring_length_,
+            .counts = counts_->as<int32_t>() + set * num_sequences_,
+            .values = field(values_at()),
+            .decays = field(decays_at()),
+            .keys = field(keys_at())};
+  }
+
   const Heads n_;
   const int64_t num_sequences_;
   const int64_t num_rows_;
   const DType state_dtype_;
-  std::unique_ptr<Memory> q_, k_, v_, out_, a_, b_, a_log_, dt_bias_, states_;
+  const int64_t ring_length_;
+  std::unique_ptr<Memory> q_, k_, v_, out_, a_, b_, a_log_, dt_bias_, states_, counts_;
   std::unique_ptr<Memory> slots_, offsets_, positions_;
 };
 
@@ -114,7 +148,7 @@ double BenchDecode(const Heads& n, int64_t batch, DType state_dtype, double copy
   const int64_t num_sets = NumSets(state_bytes);
   const Batches batches(n, batch, 1, num_sets, state_dtype);
   const double seconds = TimeLaunches(num_sets, [&](int64_t set, cudaStream_t stream) {
-    return LaunchGatedDeltaRecurrent(batches.Args(set), state_dtype, {}, stream);
+    return LaunchGatedDeltaRecurrent(batches.Args(set), {}, stream);
   });
   const double bytes = 2.0 * state_bytes + 2.0 * batch * n.row_size();
   PrintLine(Name(state_dtype == DType::kF32 ? "decode f32" : "decode bf16", n, batch, 1), bytes,
@@ -126,21 +160,10 @@ double BenchDecode(const Heads& n, int64_t batch, DType state_dtype, double copy
 void BenchRing(const Heads& n, int64_t batch, int32_t length, double copy_rate,
                double seconds_off) {
   const int64_t state_bytes = batch * n.state_size() * 4;
-  const int64_t num_sets = NumSets(state_bytes), num_slots = num_sets * batch;
-  const Batches batches(n, batch, 1, num_sets, DType::kF32);
-  const int64_t ring_bytes =
-      DeltaRingBytes(n.heads, n.heads, n.key_dim, n.value_dim, DType::kBF16, length);
-  // Two such bf16 are also one float in that range.
-  const auto entries = Memory::Random(DType::kBF16, num_slots * ring_bytes / 2, -1, 0);
-  std::vector<int32_t> counts(num_slots);
-  for (int64_t i = 0; i < num_slots; ++i) counts[i] = static_cast<int32_t>(i % length);
-  const Memory d_counts(counts);
+  const int64_t num_sets = NumSets(state_bytes);
+  const Batches batches(n, batch, 1, num_sets, DType::kF32, length);
   const double seconds = TimeLaunches(num_sets, [&](int64_t set, cudaStream_t stream) {
-    const DeltaRing ring{
-        .entries = {.base = entries->as<std::byte>(), .slot_stride_bytes = ring_bytes},
-        .counts = d_counts.as<int32_t>() + set * batch,
-        .length = length};
-    return LaunchGatedDeltaRing(batches.Args(set), ring, stream);
+    return LaunchGatedDeltaRing(batches.Args(set), stream);
   });
   // On average (length - 1) / 2 entries read, and (length - 1) / length written.
   const double entry_bytes = n.heads * (2.0 * n.key_dim + 4.0 * n.value_dim + 4);
@@ -165,7 +188,7 @@ void BenchPrompt(const Heads& n, int64_t sequences, int64_t rows, bool chunked, 
   const double seconds = TimeLaunches(num_sets, [&](int64_t set, cudaStream_t stream) {
     const GatedDeltaArgs args = batches.Args(set);
     return chunked ? LaunchGatedDeltaChunked(args, scratch.as<std::byte>(), {}, stream)
-                   : LaunchGatedDeltaRecurrent(args, DType::kF32, {}, stream);
+                   : LaunchGatedDeltaRecurrent(args, {}, stream);
   });
   const double flops = static_cast<double>(tokens) * n.heads *
                        (6.0 * n.key_dim * n.value_dim + 4.0 * 64 * (n.key_dim + n.value_dim));
