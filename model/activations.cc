@@ -141,6 +141,7 @@ void Activations::CarveNamed(Arena& arena, const ModelConfig& config,
   logits_rows = arena.Take(DType::kI32, {r});
   const int64_t kept_lists = NumKeptLists(config);
   if (kept_lists > 0) kept_counts = arena.Take(DType::kI32, {b, kept_lists});
+  ring_counts = arena.Take(DType::kI32, {b});
   residual = arena.Take(DType::kF32, {t, config.hidden_size});
   normed = arena.Take(layout.dtype, {t, config.hidden_size});
   delta = arena.Take(layout.dtype, {t, config.hidden_size});

@@ -105,6 +105,8 @@ class Activations {
   TensorView logits_rows;  // [R] int32: of the blocks after the first
   TensorView kept_counts;  // [B, lists] int32, with eviction: downloaded at its end
 
+  TensorView ring_counts;  // [B] int32: entries of the sequences' state rings before the step
+
   TensorView residual;  // [T, M] float32, unlike the others
   TensorView normed;    // [T, M]: input of the sublayer at work
   TensorView delta;     // [T, M]: output of the last sublayer, not yet added to the residual

@@ -52,6 +52,22 @@ OpLimits OpLimitsOf(const ModelConfig& config, const ModelLimits& limits) {
   return ops;
 }
 
+absl::Status CheckState(const ModelConfig& config, const StateSpec& spec, const Backend& backend) {
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const auto* c = std::get_if<GatedDeltaConfig>(&config.layers[i].mixer);
+    if (c == nullptr) continue;
+    const int layer = static_cast<int>(i);
+    const absl::Status status = backend.CheckDeltaState({.dtype = spec.field(layer, "state").dtype,
+                                                         .ring_length = spec.state_ring(),
+                                                         .key_dim = c->head_dim,
+                                                         .value_dim = c->value_dim});
+    if (!status.ok()) {
+      return absl::Status(status.code(), absl::StrCat("layer ", layer, ": ", status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 int64_t HybridModel::WorkingBytes(const ModelConfig& config, const Backend& backend,
@@ -66,6 +82,7 @@ absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Create(const ModelConf
                                                                  const StateSpec& spec,
                                                                  const ModelLimits& limits) {
   WINNOW_CHECK(weights->layers.size() == config.layers.size());
+  WINNOW_RETURN_IF_ERROR(CheckState(config, spec, *backend));
   auto store = StateStore::Create(backend, spec, limits.num_slots, limits.num_pages);
   if (!store.ok()) return store.status();
   auto activations = Activations::Create(backend, config, ActivationLimitsOf(limits));
@@ -222,10 +239,36 @@ absl::Status HybridModel::Forward() {
                                                 .theta = attention->rope_theta,
                                                 .cos_sin = activations_.cos_sin.First(t)}));
   }
+  WINNOW_RETURN_IF_ERROR(ReadRings());
   for (size_t layer = 0; layer < config_.layers.size(); ++layer) {
     WINNOW_RETURN_IF_ERROR(Layer(static_cast<int>(layer)));
   }
+  WINNOW_RETURN_IF_ERROR(AdvanceRings());
   return Norm(weights_->final_norm, /*with_delta=*/true);
+}
+
+absl::Status HybridModel::ReadRings() {
+  if (store_.spec().state_ring() == 0) return absl::OkStatus();
+  return backend_->GatherCounts({.batch = batch_,
+                                 .fields = {store_.RingCount()},
+                                 .count = 1,
+                                 .out = activations_.ring_counts.data<int32_t>()});
+}
+
+absl::Status HybridModel::AdvanceRings() {
+  const int64_t length = store_.spec().state_ring();
+  if (length == 0) return absl::OkStatus();
+  return backend_->AdvanceRing({.batch = batch_, .length = length, .count = store_.RingCount()});
+}
+
+std::optional<DeltaRing> HybridModel::Ring(int layer) const {
+  const int64_t length = store_.spec().state_ring();
+  if (length == 0) return std::nullopt;
+  return DeltaRing{.length = length,
+                   .counts = activations_.ring_counts.data<int32_t>(),
+                   .values = store_.Field(layer, "ring_values"),
+                   .decays = store_.Field(layer, "ring_decays"),
+                   .keys = store_.Field(layer, "ring_keys")};
 }
 
 absl::Status HybridModel::Norm(const float* weight, bool with_delta) {
@@ -278,17 +321,20 @@ absl::Status HybridModel::GatedDeltaMixer(int layer, const GatedDeltaConfig& con
   WINNOW_RETURN_IF_ERROR(Project(std::move(matrices), std::move(outs)));
   WINNOW_RETURN_IF_ERROR(Project({weights.a, weights.b}, {s.a, s.b}));
   WINNOW_RETURN_IF_ERROR(Convolve(layer, config, weights, s));
-  WINNOW_RETURN_IF_ERROR(backend_->GatedDelta({.batch = batch_,
-                                               .q = s.q,
-                                               .k = s.k,
-                                               .v = s.v,
-                                               .a = s.a,
-                                               .b = s.b,
-                                               .a_log = weights.a_log,
-                                               .dt_bias = weights.dt_bias,
-                                               .beta_scale = config.allow_neg_eigval ? 2.0f : 1.0f,
-                                               .state = store_.Field(layer, "state"),
-                                               .out = s.out}));
+  WINNOW_RETURN_IF_ERROR(
+      backend_->GatedDelta({.batch = batch_,
+                            .q = s.q,
+                            .k = s.k,
+                            .v = s.v,
+                            .a = s.a,
+                            .b = s.b,
+                            .a_log = weights.a_log,
+                            .dt_bias = weights.dt_bias,
+                            .beta_scale = config.allow_neg_eigval ? 2.0f : 1.0f,
+                            .state = store_.Field(layer, "state"),
+                            .state_dtype = store_.spec().field(layer, "state").dtype,
+                            .ring = Ring(layer),
+                            .out = s.out}));
   WINNOW_RETURN_IF_ERROR(backend_->GatedRmsNorm(
       {.o = s.out, .weight = weights.out_norm, .eps = config_.norm_eps, .gate = s.gate}));
   return ProjectOut(s.out, weights.out);

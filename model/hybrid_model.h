@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -35,6 +36,7 @@ struct ModelLimits {
 class HybridModel final : public Model {
  public:
   ~HybridModel() override;
+  // INVALID_ARGUMENT: the backend cannot keep the state as `spec` says. Else what allocations say.
   static absl::StatusOr<std::unique_ptr<HybridModel>> Create(const ModelConfig& config,
                                                              const Weights* weights,
                                                              Backend* backend,
@@ -74,9 +76,13 @@ class HybridModel final : public Model {
   absl::Status WarmStep(int64_t num_sequences, int64_t rows_each);
   absl::Status WarmHead(int64_t num_rows);
   absl::Status Forward();
+  // The state rings' counts: before the first layer, after the last one.
+  absl::Status ReadRings();
+  absl::Status AdvanceRings();
   absl::Status Layer(int layer);
   absl::Status GatedDeltaMixer(int layer, const GatedDeltaConfig& config,
                                const GatedDeltaWeights& weights);
+  std::optional<DeltaRing> Ring(int layer) const;
   absl::Status AttentionMixer(int layer, const AttentionConfig& config,
                               const AttentionWeights& weights);
   absl::Status RetainTokens(int layer, const AttentionConfig& config, const RouterWeights& router,

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/check.h"
+#include "kernels/ops/gated_delta.h"
 
 namespace winnow {
 namespace {
@@ -41,7 +42,8 @@ class StateSpecBuilder {
   }
 
   absl::Status Add(int layer, const GatedDeltaConfig& c) {
-    AddField(layer, "state", DType::kF32, {c.num_v_heads, c.head_dim, c.value_dim});
+    AddField(layer, "state", options_.state_dtype, {c.num_v_heads, c.head_dim, c.value_dim});
+    if (options_.state_ring >= 2) AddRing(layer, c);
     if (!c.use_short_conv) return absl::OkStatus();
     AddField(layer, "q_conv", DType::kF32, {c.conv_size - 1, c.num_heads * c.head_dim});
     AddField(layer, "k_conv", DType::kF32, {c.conv_size - 1, c.num_heads * c.head_dim});
@@ -77,6 +79,15 @@ class StateSpecBuilder {
     spec_.fields_.push_back({layer, std::move(name), dtype, std::move(shape), spec_.slot_bytes_});
     spec_.slot_bytes_ =
         RoundUp(spec_.slot_bytes_ + spec_.fields_.back().size_bytes(), kFieldAlignment);
+  }
+
+  void AddRing(int layer, const GatedDeltaConfig& c) {
+    const int64_t length = options_.state_ring;
+    if (spec_.state_ring_ == 0) AddField(layer, "ring_count", DType::kI32, {1});
+    spec_.state_ring_ = length;
+    AddField(layer, "ring_values", DType::kF32, {c.num_v_heads, length, c.value_dim});
+    AddField(layer, "ring_decays", DType::kF32, {c.num_v_heads, length});
+    AddField(layer, "ring_keys", options_.page_dtype, {c.num_heads, length, c.head_dim});
   }
 
   void AddLists(int layer, const AttentionConfig& c, PageListKind kind, int64_t capacity) {
@@ -140,8 +151,9 @@ class StateSpecBuilder {
   StateSpec spec_;
 };
 
-absl::StatusOr<StateSpec> StateSpec::Create(const ModelConfig& config,
-                                            const StateSpecOptions& options) {
+namespace {
+
+absl::Status CheckOptions(const StateSpecOptions& options) {
   if (options.page_tokens < 1 || options.page_tokens > kMaxPageTokens) {
     return absl::InvalidArgumentError(
         absl::StrCat("page_tokens is ", options.page_tokens, ", must be in 1..", kMaxPageTokens));
@@ -150,6 +162,22 @@ absl::StatusOr<StateSpec> StateSpec::Create(const ModelConfig& config,
     return absl::InvalidArgumentError(absl::StrCat(
         "max_sequence_tokens is ", *options.max_sequence_tokens, ", must be at least 1"));
   }
+  if (options.state_dtype != DType::kF32 && options.state_dtype != DType::kBF16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("state_dtype is ", DTypeName(options.state_dtype), ", must be F32 or BF16"));
+  }
+  if (options.state_ring < 0 || options.state_ring > kMaxDeltaRing) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("state_ring is ", options.state_ring, ", must be in 0..", kMaxDeltaRing));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<StateSpec> StateSpec::Create(const ModelConfig& config,
+                                            const StateSpecOptions& options) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   StateSpecBuilder builder(options);
   for (size_t i = 0; i < config.layers.size(); ++i) {
     const absl::Status status =

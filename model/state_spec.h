@@ -7,6 +7,9 @@
 //           A PageList names the pages of one (layer, kv head): its window ring (or, for full
 //           attention, all its tokens), or its kept tokens. Each list has a fixed range of entries
 //           in the slot's page table.
+// With a state ring (kernels/ops/gated_delta.h, DeltaRing) every Gated DeltaNet layer has its
+// entries' fields in the slot, and the first such layer the number of entries, which all share: so
+// zeroing or copying a slot does the same to its rings.
 //
 // THE SCRATCH RULE, which stands here once: slot 0 and page 0 belong to nobody. Padding rows use
 // them; table entries without a page hold 0. Pools hand out slots and pages from 1.
@@ -33,7 +36,7 @@ inline constexpr int32_t kScratchPage = 0;
 // A named part of the fixed slot.
 struct StateField {
   int layer = 0;
-  std::string name;  // "state", "q_conv", "router_history_0", "kept_score", ...
+  std::string name;  // "state", "q_conv", "ring_keys", "router_history_0", "kept_score", ...
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
   int64_t offset = 0;  // bytes from the slot's start; multiple of 64
@@ -59,8 +62,12 @@ struct PageList {
 };
 
 struct StateSpecOptions {
-  int64_t page_tokens = 16;  // P >= 1
-  DType page_dtype = DType::kF32;
+  int64_t page_tokens = 16;         // P >= 1
+  DType page_dtype = DType::kF32;   // of keys and values, in a state ring too
+  DType state_dtype = DType::kF32;  // of the recurrent matrices: kF32 or kBF16
+  // Inputs that are kept beside a recurrent matrix until it is written, 0 .. kMaxDeltaRing; below
+  // 2: none, it is written by every step.
+  int64_t state_ring = 0;
   // Longest sequence that page tables of growing kinds can hold; required for them, ignored by
   // bounded kinds.
   std::optional<int64_t> max_sequence_tokens = std::nullopt;
@@ -68,8 +75,8 @@ struct StateSpecOptions {
 
 class StateSpec {
  public:
-  // INVALID_ARGUMENT: page_tokens out of range, growing kinds without max_sequence_tokens,
-  // attention layers of different head dims.
+  // INVALID_ARGUMENT: page_tokens, state_dtype or state_ring out of range, growing kinds without
+  // max_sequence_tokens, attention layers of different head dims.
   static absl::StatusOr<StateSpec> Create(const ModelConfig& config,
                                           const StateSpecOptions& options);
 
@@ -80,6 +87,9 @@ class StateSpec {
   int64_t slot_bytes() const { return slot_bytes_; }        // fields only, multiple of 256
   int64_t table_entries() const { return table_entries_; }  // int32 page ids per slot
   int64_t slot_total_bytes() const { return slot_bytes_ + table_entries_ * 4; }
+
+  // Entries of the state rings, at least 2; 0: there are none.
+  int64_t state_ring() const { return state_ring_; }
 
   // Pages.
   const std::vector<PageList>& lists() const { return lists_; }
@@ -118,6 +128,7 @@ class StateSpec {
   std::vector<PageList> lists_;
   int64_t slot_bytes_ = 0;
   int64_t table_entries_ = 0;
+  int64_t state_ring_ = 0;
   int64_t page_tokens_ = 0;
   int64_t page_bytes_ = 0;
   DType page_dtype_ = DType::kF32;

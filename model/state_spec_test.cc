@@ -57,6 +57,34 @@ TEST(StateSpecTest, FieldsDoNotOverlapAndAreAligned) {
   EXPECT_EQ(spec.slot_bytes() % 256, 0);
 }
 
+TEST(StateSpecTest, StateRingsStandInTheSlotOfEveryRecurrentLayer) {
+  const StateSpec spec = Spec({{Attention(10, 6)}, {GatedDelta()}, {GatedDelta()}},
+                              {.page_dtype = DType::kBF16, .state_ring = 5});
+  EXPECT_EQ(spec.state_ring(), 5);
+  int counts = 0;
+  for (const StateField& field : spec.fields()) counts += field.name == "ring_count";
+  EXPECT_EQ(counts, 1);
+  EXPECT_EQ(spec.field(1, "ring_count").size_bytes(), 4);
+  for (const int layer : {1, 2}) {
+    EXPECT_EQ(spec.field(layer, "state").dtype, DType::kF32);
+    EXPECT_THAT(spec.field(layer, "ring_values").shape, testing::ElementsAre(4, 5, 16));
+    EXPECT_THAT(spec.field(layer, "ring_decays").shape, testing::ElementsAre(4, 5));
+    EXPECT_THAT(spec.field(layer, "ring_keys").shape, testing::ElementsAre(2, 5, 8));
+    EXPECT_EQ(spec.field(layer, "ring_values").dtype, DType::kF32);
+    EXPECT_EQ(spec.field(layer, "ring_keys").dtype, DType::kBF16);
+  }
+  EXPECT_EQ(Spec({{Attention(10, 6)}}, {.state_ring = 5}).state_ring(), 0);
+  EXPECT_EQ(Spec({{GatedDelta()}}, {.state_ring = 1}).slot_bytes(),
+            Spec({{GatedDelta()}}).slot_bytes());
+}
+
+TEST(StateSpecTest, BF16StatesTakeHalfTheBytes) {
+  const StateSpec spec = Spec({{GatedDelta()}}, {.state_dtype = DType::kBF16});
+  EXPECT_EQ(spec.field(0, "state").dtype, DType::kBF16);
+  EXPECT_EQ(spec.field(0, "state").size_bytes(), 4 * 8 * 16 * 2);
+  EXPECT_EQ(spec.field(0, "q_conv").dtype, DType::kF32);
+}
+
 TEST(StateSpecTest, ListsHaveDisjointTableEntries) {
   const StateSpec spec = Spec({{Attention(10, 6)}, {Attention(7, std::nullopt)}});
   std::set<int64_t> entries;
@@ -132,6 +160,18 @@ TEST(StateSpecTest, FingerprintTellsLayoutsApart) {
   EXPECT_EQ(seen.size(), 8u);
 }
 
+TEST(StateSpecTest, FingerprintTellsRingsAndStateTypesApart) {
+  std::set<uint64_t> seen;
+  for (const int64_t ring : {0, 2, 3, 32}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      seen.insert(Spec({{GatedDelta()}}, {.state_dtype = dtype, .state_ring = ring}).fingerprint());
+    }
+  }
+  EXPECT_EQ(seen.size(), 8u);
+  EXPECT_EQ(Spec({{GatedDelta()}}, {.state_ring = 1}).fingerprint(),
+            Spec({{GatedDelta()}}, {.state_ring = 0}).fingerprint());
+}
+
 TEST(StateSpecTest, RefusesWhatItCannotLayOut) {
   ModelConfig config;
   config.layers = {{Attention(std::nullopt, std::nullopt)}};
@@ -143,6 +183,12 @@ TEST(StateSpecTest, RefusesWhatItCannotLayOut) {
     EXPECT_THAT(StateSpec::Create(config, {.page_tokens = page_tokens}).status().ToString(),
                 testing::HasSubstr("must be in 1..4096"));
   }
+  for (const int64_t ring : {-1, 33}) {
+    EXPECT_THAT(StateSpec::Create(config, {.state_ring = ring}).status().ToString(),
+                testing::HasSubstr("state_ring is " + std::to_string(ring) + ", must be in 0..32"));
+  }
+  EXPECT_THAT(StateSpec::Create(config, {.state_dtype = DType::kF16}).status().ToString(),
+              testing::HasSubstr("state_dtype is F16, must be F32 or BF16"));
 }
 
 }  // namespace

@@ -155,10 +155,16 @@ absl::Status StateStore::ApplyEdits(absl::Span<const PageTableEdit> edits) {
   return status;
 }
 
-std::vector<SlotField> StateStore::KeptCounts() const {
+SlotField StateStore::RingCount() const {
+  const std::vector<SlotField> fields = FieldsNamed("ring_count");
+  WINNOW_CHECK(fields.size() == 1) << fields.size() << " counts";
+  return fields[0];
+}
+
+std::vector<SlotField> StateStore::FieldsNamed(std::string_view name) const {
   std::vector<SlotField> fields;
   for (const StateField& field : spec_.fields()) {
-    if (field.name == "kept_count") {
+    if (field.name == name) {
       fields.push_back({slots_.data() + field.offset, spec_.slot_bytes()});
     }
   }

@@ -42,13 +42,16 @@ class StateStore {
   // Views for kernels.
   SlotField Field(int layer, std::string_view name) const;
   const LayerPages& Pages(int layer) const;
+  // How many entries the state rings of a slot hold. REQUIRES: spec().state_ring() > 0.
+  SlotField RingCount() const;
   // "kept_count" of every layer that has it, in order.
-  std::vector<SlotField> KeptCounts() const;
+  std::vector<SlotField> KeptCounts() const { return FieldsNamed("kept_count"); }
 
  private:
   StateStore(Backend* backend, const StateSpec& spec, int64_t num_slots, int64_t num_pages)
       : backend_(backend), spec_(spec), num_slots_(num_slots), num_pages_(num_pages) {}
   void BuildViews();
+  std::vector<SlotField> FieldsNamed(std::string_view name) const;
   void CheckSlot(int32_t slot) const;  // CHECKs that it is a usable one
   void CheckPage(int32_t page) const;  // likewise
   // Each entry's last edit, ascending.

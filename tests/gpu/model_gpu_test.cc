@@ -1,5 +1,6 @@
 // Whole models on CUDA behind the real engine: the float64 reference on random checkpoints, the
-// demo model's recorded answers, and what neighbours and cuts of the prompt change.
+// demo model's recorded answers, what neighbours and cuts of the prompt change, and that state
+// rings change nothing.
 #include <cmath>
 #include <fstream>
 #include <random>
@@ -10,6 +11,7 @@
 #include "kernels/cuda/testing/backends.h"
 #include "nlohmann/json.hpp"
 #include "tests/model/reference_comparison.h"
+#include "tests/model/ring_comparison.h"
 #include "tests/model/served_checkpoint.h"
 
 namespace winnow {
@@ -26,6 +28,28 @@ TEST_P(ReferenceGpuTest, ServedModelEqualsReferenceInFloat32) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ReferenceGpuTest, ::testing::ValuesIn(ReferenceCases()),
                          [](const auto& info) { return info.param.name; });
+
+// Against the same steps without rings, which are padded and replayed alike.
+TEST(RingGpuTest, ChangesNothingInFloat32) {
+  for (const int length : {2, 3, 16, 32}) {
+    SCOPED_TRACE(length);
+    ExpectRingChangesNothing({.backend = &cuda::CudaFor(DType::kF32),
+                              .ring_backend = &cuda::CudaFor(DType::kF32),
+                              .state_ring = length,
+                              .bound = 1e-4});
+  }
+}
+
+TEST(RingGpuTest, ChangesLittleInBF16) {
+  for (const int length : {2, 16}) {
+    SCOPED_TRACE(length);
+    ExpectRingChangesNothing({.backend = &cuda::CudaFor(DType::kBF16),
+                              .ring_backend = &cuda::CudaFor(DType::kBF16),
+                              .state_ring = length,
+                              .evicts = false,
+                              .bound = 0.1});
+  }
+}
 
 struct Sample {
   std::vector<uint32_t> prompt, answer;
@@ -112,6 +136,30 @@ TEST_P(DemoGpuTest, NeighboursAndCutsChangeLittle) {
     std::printf("  %s, pieces of %d, 8 neighbours: worst difference %.2g\n", DTypeName(GetParam()),
                 piece, worst);
     EXPECT_LE(worst, Bound(GetParam()));
+  }
+}
+
+struct Rounding {
+  int piece;     // of the prompt: S is rounded after each
+  double bound;  // rounding on the CPU after every step: 0.13 and 0.012
+};
+
+TEST(StateDtypeGpuTest, BF16StatesChangeLittle) {
+  for (const Rounding& rounding : {Rounding{1, 0.3}, Rounding{64, 0.03}}) {
+    std::vector<Answer> answers;
+    for (const DType state_dtype : {DType::kF32, DType::kBF16}) {
+      auto served =
+          ServedCheckpoint::Load("tests/golden/gdn", {.backend = &cuda::CudaFor(DType::kF32),
+                                                      .num_slots = 1,
+                                                      .prompt_piece = rounding.piece,
+                                                      .state_dtype = state_dtype});
+      answers.push_back(served->Ask(Probe(served->config().vocab_size)));
+      ASSERT_EQ(answers.back().prompt_logprobs.size(), 499u);
+    }
+    const double worst = WorstDifference(answers[0], answers[1]);
+    std::printf("  pieces of %d, state in bf16: worst difference %.2g\n", rounding.piece, worst);
+    EXPECT_GT(worst, 0);
+    EXPECT_LE(worst, rounding.bound);
   }
 }
 

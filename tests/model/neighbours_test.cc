@@ -109,6 +109,29 @@ TEST_P(NeighboursTest, ChoicesAreSeparateRequestsWithTheirSeeds) {
   }
 }
 
+// A fork takes its ring along, wherever in it the other is.
+TEST(StateRingTest, ChoicesAndNeighboursChangeNothing) {
+  auto served = ServedCheckpoint::Load(
+      "deploy/demo-model", {.page_tokens = 8, .num_slots = 8, .prompt_piece = 64, .state_ring = 5});
+  RequestSpec spec = Probe(served->config(), 100, 1.5f);
+  spec.num_choices = 4;
+  const std::vector<Answer> choices = served->AskChoices(spec);
+  spec.num_choices = 1;
+  std::vector<RequestSpec> specs;
+  for (uint32_t c = 0; c < 4; ++c) {
+    spec.sampling.seed = DeriveSeed(1234, c);
+    specs.push_back(spec);
+    // Where they are in their rings differs by what has been asked of them.
+    specs.push_back(spec);
+    specs.back().prompt.resize(90 + c);
+  }
+  const std::vector<Answer> together = served->AskAll(specs);
+  for (uint32_t c = 0; c < 4; ++c) {
+    ExpectSameBits(choices[c].tokens, served->Ask(specs[2 * c]).tokens);
+    ExpectSameBits(choices[c].tokens, together[2 * c].tokens);
+  }
+}
+
 TEST_P(NeighboursTest, ThreadsAndStepBudgetChangeNothing) {
   ServedOptions options{
       .num_slots = 2, .max_sequence_tokens = 600, .max_step_tokens = 512, .prompt_piece = 64};

@@ -40,6 +40,25 @@ std::string Shared(const std::string& shared, const std::string& method) {
       shared, method);
 }
 
+// The log-probabilities of the prompt's tokens, and of the one after it.
+void ExpectEquals(const Answer& answer, const std::vector<uint32_t>& prompt,
+                  const std::vector<reference::Vector>& expected, double bound) {
+  ASSERT_EQ(answer.finish.reason, FinishReason::kLength) << answer.finish.error;
+  ASSERT_EQ(answer.prompt_logprobs.size(), prompt.size() - 1);
+  ASSERT_EQ(answer.tokens.size(), 1u);
+  std::vector<OutputToken> rows = answer.prompt_logprobs;
+  rows.push_back(answer.tokens[0]);
+  for (size_t t = 0; t < rows.size(); ++t) {
+    if (t + 1 < prompt.size()) {
+      EXPECT_EQ(rows[t].token, prompt[t + 1]);
+    }
+    EXPECT_NEAR(rows[t].logprob, expected[t][rows[t].token], bound) << "position " << t;
+    for (const TokenLogprob& top : rows[t].top) {
+      EXPECT_NEAR(top.logprob, expected[t][top.token], bound) << "position " << t;
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<ReferenceCase> ReferenceCases() {
@@ -98,31 +117,22 @@ void ExpectEqualsReference(const ReferenceCase& c, const ReferenceRun& run) {
 
   for (const int piece : run.pieces) {
     for (const int page_tokens : run.page_tokens) {
-      SCOPED_TRACE(absl::StrCat("piece ", piece, ", page_tokens ", page_tokens));
-      auto served = ServedCheckpoint::Load(dir, {.backend = run.backend,
-                                                 .page_tokens = page_tokens,
-                                                 .num_slots = 2,
-                                                 .prompt_piece = piece});
-      const Answer answer = served->Ask(
-          {.id = "r", .prompt = prompt, .max_tokens = 1, .logprobs = 20, .prompt_logprobs = 20});
-      ASSERT_EQ(answer.finish.reason, FinishReason::kLength) << answer.finish.error;
-      ASSERT_EQ(answer.prompt_logprobs.size(), prompt.size() - 1);
-      ASSERT_EQ(answer.tokens.size(), 1u);
-      std::vector<OutputToken> rows = answer.prompt_logprobs;
-      rows.push_back(answer.tokens[0]);
-      for (size_t t = 0; t < rows.size(); ++t) {
-        if (t + 1 < prompt.size()) {
-          EXPECT_EQ(rows[t].token, prompt[t + 1]);
-        }
-        EXPECT_NEAR(rows[t].logprob, expected[t][rows[t].token], run.bound) << "position " << t;
-        for (const TokenLogprob& top : rows[t].top) {
-          EXPECT_NEAR(top.logprob, expected[t][top.token], run.bound) << "position " << t;
-        }
+      for (const int state_ring : run.state_rings) {
+        SCOPED_TRACE(absl::StrCat("piece ", piece, ", page_tokens ", page_tokens, ", state_ring ",
+                                  state_ring));
+        auto served = ServedCheckpoint::Load(dir, {.backend = run.backend,
+                                                   .page_tokens = page_tokens,
+                                                   .num_slots = 2,
+                                                   .prompt_piece = piece,
+                                                   .state_ring = state_ring});
+        const Answer answer = served->Ask(
+            {.id = "r", .prompt = prompt, .max_tokens = 1, .logprobs = 20, .prompt_logprobs = 20});
+        ExpectEquals(answer, prompt, expected, run.bound);
+        const std::vector<int64_t> kept = (*reference)->KeptCounts();
+        EXPECT_EQ(std::vector<int64_t>(answer.finish.kept_counts.begin(),
+                                       answer.finish.kept_counts.end()),
+                  kept);
       }
-      const std::vector<int64_t> kept = (*reference)->KeptCounts();
-      EXPECT_EQ(
-          std::vector<int64_t>(answer.finish.kept_counts.begin(), answer.finish.kept_counts.end()),
-          kept);
     }
   }
 }

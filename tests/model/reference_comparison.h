@@ -1,5 +1,6 @@
 // Comparison of a served model with the float64 reference, on random checkpoints of many shapes:
-// every prompt position's log-probabilities, and the kept counts, however the prompt is cut.
+// every prompt position's log-probabilities, and the kept counts, however the prompt is cut, with
+// state rings and without.
 #ifndef WINNOW_TESTS_MODEL_REFERENCE_COMPARISON_H_
 #define WINNOW_TESTS_MODEL_REFERENCE_COMPARISON_H_
 
@@ -25,6 +26,7 @@ struct ReferenceRun {
   Backend* backend = nullptr;  // not owned; null: a CPU backend
   std::vector<int> pieces;
   std::vector<int> page_tokens;
+  std::vector<int> state_rings = {0};
   double bound = 0;
 };
 

@@ -68,6 +68,8 @@ std::unique_ptr<ServedCheckpoint> ServedCheckpoint::Load(const std::string& dire
   const StateSpec spec = Must(
       StateSpec::Create(served->config_, {.page_tokens = options.page_tokens,
                                           .page_dtype = backend->activation_dtype(),
+                                          .state_dtype = options.state_dtype,
+                                          .state_ring = options.state_ring,
                                           .max_sequence_tokens = options.max_sequence_tokens}));
   const int64_t most_pages =
       spec.grows() ? spec.MaxPages(options.max_sequence_tokens) : *spec.MaxPages();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/dtype.h"
 #include "model/config.h"
 #include "model/hybrid_model.h"
 #include "model/weights.h"
@@ -31,6 +32,8 @@ struct ServedOptions {
   int64_t max_sequence_tokens = 512;  // for growing kinds
   int64_t max_step_tokens = 512;
   int64_t prompt_piece = 256;
+  int64_t state_ring = 0;
+  DType state_dtype = DType::kF32;
 };
 
 // Everything that a request's sink received of one choice.
