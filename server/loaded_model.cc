@@ -74,6 +74,8 @@ StateSpecOptions SpecOptions(const Options& options, const Backend& backend) {
   StateSpecOptions spec_options;
   spec_options.page_tokens = options.page_tokens;
   spec_options.page_dtype = backend.activation_dtype();
+  spec_options.state_dtype = options.state_dtype == "bf16" ? DType::kBF16 : DType::kF32;
+  spec_options.state_ring = options.state_ring;
   spec_options.max_sequence_tokens = options.max_sequence_tokens;
   return spec_options;
 }

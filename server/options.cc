@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "kernels/ops/gated_delta.h"
 #include "server/units.h"
 #include "server/version.h"
 
@@ -255,6 +256,11 @@ void AddComputeFlags(Flags& flags, Options* options) {
                "float32 sums and state, or everything in float32");
   flags.Fraction("--gpu_memory_fraction", &options->gpu_memory_fraction,
                  "Part of the GPU's memory that the cuda backend takes, all of it at start");
+  flags.Choice("--state_dtype", &options->state_dtype, {"f32", "bf16"},
+               "Numbers of the recurrent state between steps, with the cuda backend");
+  flags.Integer("--state_ring", &options->state_ring, 0, kMaxDeltaRing,
+                "Tokens in which the cuda backend writes a sequence's recurrent state once: their "
+                "inputs wait in a ring beside it. 0 or 1: every step writes it");
   flags.Text("--cublaslt", &options->cublaslt,
              "Path of libcublasLt.so.13 for the cuda backend; default: where the loader finds it");
 }
@@ -356,6 +362,21 @@ void CheckTlsFlags(const Options& options) {
   }
 }
 
+void CheckStateFlags(const Options& options) {
+  const bool has_ring = options.state_ring > 1;
+  const std::string ring = absl::StrCat(options.state_ring);
+  if (options.backend != "cuda") {
+    if (has_ring) Refuse("--state_ring", ring, "needs --backend=cuda");
+    if (options.state_dtype != "f32") {
+      Refuse("--state_dtype", options.state_dtype, "needs --backend=cuda");
+    }
+  }
+  if (has_ring && options.state_dtype != "f32") {
+    Refuse("--state_ring", ring,
+           absl::StrCat("needs --state_dtype=f32, not ", options.state_dtype));
+  }
+}
+
 // What involves several flags.
 void Finish(Options* options) {
   if (options->model.empty()) {
@@ -363,6 +384,7 @@ void Finish(Options* options) {
   }
   if (options->model_name.empty()) options->model_name = BaseName(options->model);
   CheckTlsFlags(*options);
+  CheckStateFlags(*options);
   if (options->max_tokens_limit.has_value() &&
       *options->max_tokens_limit < options->default_max_tokens) {
     Refuse("--max_tokens_limit", absl::StrCat(*options->max_tokens_limit),

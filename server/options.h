@@ -44,6 +44,8 @@ struct Options {
   std::string compute = "bf16";
   double gpu_memory_fraction = 0.9;  // (0, 1]
   std::string cublaslt;              // path of the library; empty: where the loader finds it
+  std::string state_dtype = "f32";
+  int64_t state_ring = 0;  // 0 and 1: none
 
   // State.
   std::optional<int64_t> state_memory_bytes;  // none: chosen by the backend (StateMemory)

@@ -33,6 +33,8 @@ TEST(OptionsTest, Defaults) {
   EXPECT_EQ(options.backend, "cpu");
   EXPECT_EQ(options.compute, "bf16");
   EXPECT_EQ(options.gpu_memory_fraction, 0.9);
+  EXPECT_EQ(options.state_dtype, "f32");
+  EXPECT_EQ(options.state_ring, 0);
   EXPECT_EQ(options.shutdown_delay, absl::Seconds(5));
   EXPECT_FALSE(options.max_sequence_tokens.has_value());
 }
@@ -56,6 +58,19 @@ TEST(OptionsTest, ValuesAndUnits) {
   EXPECT_EQ(options.compute, "f32");
   EXPECT_EQ(options.gpu_memory_fraction, 0.5);
   EXPECT_EQ(options.cublaslt, "/x/lt.so");
+}
+
+TEST(OptionsTest, RecurrentStateOfTheCudaBackend) {
+  const Options ring = Parsed({"--model=m", "--backend=cuda", "--state_ring=32"});
+  EXPECT_EQ(ring.state_ring, 32);
+  EXPECT_EQ(Parsed({"--model=m", "--backend=cuda", "--state_dtype=bf16"}).state_dtype, "bf16");
+  // Off, for any backend.
+  EXPECT_EQ(Parsed({"--model=m", "--state_ring=1", "--state_dtype=f32"}).state_ring, 1);
+
+  const CommandLine both =
+      Parse({"--model=m", "--backend=cuda", "--state_ring=4", "--state_dtype=bf16"});
+  EXPECT_EQ(both.exit_code, 1);
+  EXPECT_THAT(both.text, HasSubstr("--state_ring=4: needs --state_dtype=f32, not bf16"));
 }
 
 TEST(OptionsTest, Security) {
@@ -116,6 +131,11 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"--gpu_memory_fraction=0", "above 0 and at most 1"},
                       Wrong{"--gpu_memory_fraction=1.01", "above 0 and at most 1"},
                       Wrong{"--gpu_memory_fraction=nan", "above 0 and at most 1"},
+                      Wrong{"--state_ring=-1", "whole number from 0 to 32"},
+                      Wrong{"--state_ring=33", "whole number from 0 to 32"},
+                      Wrong{"--state_ring=16", "needs --backend=cuda"},
+                      Wrong{"--state_dtype=bf16", "needs --backend=cuda"},
+                      Wrong{"--state_dtype=f16", "must be one of: f32, bf16"},
                       Wrong{"--log_level=loud", "must be one of: debug, info, warn, error, off"},
                       Wrong{"--max_tokens_limit=5", "must not be below --default_max_tokens=256"},
                       Wrong{"--no_such_flag=1", "not expected"}));
