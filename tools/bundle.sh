@@ -53,7 +53,7 @@ bundle() { # bundle [DIR]
   local out labels=(//server:winnow-server //client:winnow-client //tools:random_checkpoint) label programs=()
   out=$(realpath -m -- "${1:-$root/.winnow/bundle}")
   if have_nvcc; then
-    labels+=(//tests/gpu:run-gpu-tests //tests/bench/gpu:gpu_model //tests/bench/gpu:gpu_ops)
+    labels+=(//tests/gpu:run-gpu-tests //tests/bench/gpu:gpu_model //tests/bench/gpu:gpu_ops //tests/bench/gpu:gpu_state_dtype)
   else
     say "No nvcc: the bundle runs on CPUs only."
   fi

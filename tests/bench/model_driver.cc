@@ -6,7 +6,6 @@
 #include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "model/device_weights.h"
-#include "model/state_spec.h"
 
 namespace winnow::bench {
 namespace {
@@ -37,25 +36,25 @@ int64_t MatrixElements(const LayerWeights& layer) {
 ModelDriver::ModelDriver(const std::string& directory, int threads, int64_t num_sequences,
                          int64_t max_step_tokens, int64_t page_tokens)
     : cpu_(Must(cpu::CpuBackend::Create({.num_threads = threads}))), backend_(cpu_.get()) {
-  Load(directory, num_sequences, max_step_tokens, page_tokens, kCpuLogitsRows);
+  Load(directory, num_sequences, max_step_tokens, {.page_tokens = page_tokens}, kCpuLogitsRows);
 }
 
 ModelDriver::ModelDriver(const std::string& directory, Backend* backend, int64_t num_sequences,
-                         int64_t max_step_tokens, int64_t page_tokens, int64_t logits_block_rows)
+                         int64_t max_step_tokens, const StateSpecOptions& state,
+                         int64_t logits_block_rows)
     : backend_(backend) {
-  Load(directory, num_sequences, max_step_tokens, page_tokens, logits_block_rows);
+  Load(directory, num_sequences, max_step_tokens, state, logits_block_rows);
 }
 
 void ModelDriver::Load(const std::string& directory, int64_t num_sequences, int64_t max_step_tokens,
-                       int64_t page_tokens, int64_t logits_block_rows) {
+                       StateSpecOptions state, int64_t logits_block_rows) {
   config_ = Must(LoadModelConfig(directory + "/config.json"));
   weights_ = Must(
       PlaceWeights(Must(Weights::Load(directory, config_)), backend_, [](int64_t, int64_t) {}));
   positions_.assign(num_sequences, 0);
-  const StateSpec spec =
-      Must(StateSpec::Create(config_, {.page_tokens = page_tokens,
-                                       .page_dtype = backend_->activation_dtype(),
-                                       .max_sequence_tokens = kMaxSequenceTokens}));
+  state.page_dtype = backend_->activation_dtype();
+  state.max_sequence_tokens = kMaxSequenceTokens;
+  const StateSpec spec = Must(StateSpec::Create(config_, state));
   int32_t next_page = kScratchPage + 1;
   for (int64_t slot = 1; slot <= num_sequences; ++slot) {
     for (int64_t entry = 0; entry < spec.table_entries(); ++entry) {

@@ -11,6 +11,7 @@
 #include "kernels/backend.h"
 #include "model/config.h"
 #include "model/hybrid_model.h"
+#include "model/state_spec.h"
 #include "model/weights.h"
 
 namespace winnow::bench {
@@ -20,9 +21,10 @@ class ModelDriver {
   // On a CPU backend of its own. CHECKs that the checkpoint loads.
   ModelDriver(const std::string& directory, int threads, int64_t num_sequences,
               int64_t max_step_tokens, int64_t page_tokens);
-  // On a given backend, which must outlive this.
+  // On a given backend, which must outlive this. `state`: page_tokens, state_dtype and state_ring
+  // count.
   ModelDriver(const std::string& directory, Backend* backend, int64_t num_sequences,
-              int64_t max_step_tokens, int64_t page_tokens, int64_t logits_block_rows);
+              int64_t max_step_tokens, const StateSpecOptions& state, int64_t logits_block_rows);
 
   // Computes the next num_tokens (arbitrary) tokens of each of the first num_sequences sequences
   // from `first` on, in one step, and draws a token after each sequence's last one.
@@ -42,7 +44,7 @@ class ModelDriver {
 
  private:
   void Load(const std::string& directory, int64_t num_sequences, int64_t max_step_tokens,
-            int64_t page_tokens, int64_t logits_block_rows);
+            StateSpecOptions state, int64_t logits_block_rows);
 
   ModelConfig config_;
   std::unique_ptr<Backend> cpu_;

@@ -4,7 +4,10 @@
 //
 // Bytes of a step of B single tokens: every matrix but the embeddings once, each sequence's slot
 // fields of the recurrent layers read and written, and the keys and values that its queries see
-// (window and kept, or all) read. A device copy counts bytes read and bytes written.
+// (window and kept, or all) read. With --state_ring=L the recurrent matrices are written by every
+// L-th token only, and of the rings (L - 1) / 2 entries are read in the mean and (L - 1) / L
+// written; the sequences are spread over all phases of their rings, and a time is the mean of L
+// steps. A device copy counts bytes read and bytes written.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -12,6 +15,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <variant>
 #include <vector>
@@ -34,6 +38,8 @@ struct Options {
   int rounds = 20;
   int64_t context = 1500;  // tokens of each sequence before single tokens are timed
   int64_t page_tokens = 16;
+  std::string state_dtype = "f32";
+  int64_t state_ring = 0;
   std::vector<int64_t> batches = {1, 16, 64, 256};
   std::vector<int64_t> prompts = {1, 8};  // sequences of prompt_tokens
   int64_t prompt_tokens = 4096;
@@ -134,15 +140,24 @@ double CopyBytesPerSecond(cuda::CudaBackend& backend) {
 }
 
 // See the top of this file.
-int64_t StateBytesPerToken(const ModelDriver& driver, int64_t context) {
-  int64_t bytes = 0;
+double StateBytesPerToken(const ModelDriver& driver, int64_t context) {
+  // Tokens in which a recurrent matrix is written once.
+  const double length = std::max<double>(1, static_cast<double>(driver.state_spec().state_ring()));
+  const double entries = (length - 1) / 2 + (length - 1) / length;  // read and written
+  double bytes = 0;
   for (const StateField& field : driver.state_spec().fields()) {
-    if (field.name == "state" || field.name.ends_with("_conv")) bytes += 2 * field.size_bytes();
+    const double size = static_cast<double>(field.size_bytes());
+    if (field.name == "state") bytes += size * (1 + 1 / length);
+    if (field.name.ends_with("_conv")) bytes += 2 * size;
+    if (field.name.starts_with("ring_") && field.name != "ring_count") {
+      bytes += size / length * entries;
+    }
   }
   for (const PageList& list : driver.state_spec().lists()) {
     const int64_t tokens =
         list.kind == PageListKind::kGrowing ? context : std::min(list.capacity, context);
-    bytes += tokens * driver.state_spec().page_bytes() / driver.state_spec().page_tokens();
+    bytes += static_cast<double>(tokens * driver.state_spec().page_bytes() /
+                                 driver.state_spec().page_tokens());
   }
   return bytes;
 }
@@ -158,12 +173,32 @@ std::vector<double> TimeSteps(ModelDriver& driver, int rounds, int64_t sequences
   return seconds;
 }
 
+// Sequence i takes i % L single tokens more than its neighbours.
+void SpreadOverRings(ModelDriver& driver, int64_t num_sequences) {
+  const int64_t length = driver.state_spec().state_ring();
+  for (int64_t first = 0; first < num_sequences; first += length) {
+    const int64_t end = std::min(num_sequences, first + length);
+    for (int64_t i = first + 1; i < end; ++i) driver.Step(i, end - i, 1);
+  }
+}
+
+// Seconds of a step: the median of `rounds` means over the steps in which every ring comes round.
+double TimeDecode(ModelDriver& driver, int rounds, int64_t batch) {
+  const int steps = static_cast<int>(std::max<int64_t>(1, driver.state_spec().state_ring()));
+  std::vector<double> means;
+  for (int i = 0; i < rounds; ++i) {
+    const std::vector<double> seconds = TimeSteps(driver, steps, batch, 1);
+    means.push_back(std::accumulate(seconds.begin(), seconds.end(), 0.0) / steps);
+  }
+  return Median(means);
+}
+
 void MeasureDecode(const Options& options, ModelDriver& driver, TimedBackend& timed, double copy) {
   for (const int64_t batch : options.batches) {
     TimeSteps(driver, 3, batch, 1);
-    const double seconds = Median(TimeSteps(driver, options.rounds, batch, 1));
+    const double seconds = TimeDecode(driver, options.rounds, batch);
     const double bytes = static_cast<double>(driver.WeightBytesPerStep()) +
-                         static_cast<double>(batch * StateBytesPerToken(driver, options.context));
+                         static_cast<double>(batch) * StateBytesPerToken(driver, options.context);
     std::printf(
         "single tokens, batch %4d: %8.3f ms, %9.0f tokens/s, %8.1f MB, %7.1f GB/s, %5.1f%% of "
         "copy\n",
@@ -201,6 +236,10 @@ int Main(int argc, char** argv) {
   app.add_option("--context", options.context, "tokens before the timed ones")
       ->capture_default_str();
   app.add_option("--page_tokens", options.page_tokens)->capture_default_str();
+  app.add_option("--state_dtype", options.state_dtype)->check(CLI::IsMember({"f32", "bf16"}));
+  app.add_option("--state_ring", options.state_ring, "0: none")
+      ->check(CLI::Range(int64_t{0}, kMaxDeltaRing))
+      ->capture_default_str();
   app.add_option("--batches", options.batches)->delimiter(',')->capture_default_str();
   app.add_option("--prompts", options.prompts, "numbers of prompts in a step")
       ->delimiter(',')
@@ -215,8 +254,9 @@ int Main(int argc, char** argv) {
                                  .cublaslt = options.cublaslt});
   WINNOW_CHECK(backend.ok()) << backend.status();
   const double copy = CopyBytesPerSecond(**backend);
-  std::printf("%s; device copy %.2f TB/s (read + written)\n",
-              std::string((*backend)->description()).c_str(), copy / 1e12);
+  std::printf("%s; device copy %.2f TB/s (read + written); state in %s, ring of %d\n",
+              std::string((*backend)->description()).c_str(), copy / 1e12,
+              options.state_dtype.c_str(), static_cast<int>(options.state_ring));
   const int64_t sequences = std::max(
       options.batches.empty() ? 1
                               : *std::max_element(options.batches.begin(), options.batches.end()),
@@ -229,7 +269,10 @@ int Main(int argc, char** argv) {
   TimedBackend timed(backend->get());
   ModelDriver driver(options.model, &timed, sequences,
                      std::max({sequences, kContextStep, most_prompts * options.prompt_tokens}),
-                     options.page_tokens, std::min<int64_t>(sequences, 1024));
+                     {.page_tokens = options.page_tokens,
+                      .state_dtype = options.state_dtype == "bf16" ? DType::kBF16 : DType::kF32,
+                      .state_ring = options.state_ring},
+                     std::min<int64_t>(sequences, 1024));
   const int64_t together = std::max<int64_t>(1, std::min<int64_t>(sequences, 64));
   for (int64_t first = 0; first < sequences; first += together) {
     const int64_t n = std::min(together, sequences - first);
@@ -237,6 +280,7 @@ int Main(int argc, char** argv) {
       driver.Step(first, n, std::min(kContextStep / n, options.context - driver.position(first)));
     }
   }
+  if (driver.state_spec().state_ring() > 0) SpreadOverRings(driver, sequences);
   MeasureDecode(options, driver, timed, copy);
   MeasurePrompts(options, driver, timed);
   return 0;
