@@ -21,7 +21,7 @@ struct RaggedBatch {
   int64_t num_tokens = 0;                // T
   int64_t num_sequences = 0;             // B
   int64_t max_tokens_per_sequence = 0;   // host copy, for launch geometry
-  const uint32_t* tokens = nullptr;      // [T] ids, each < vocab_size
+  const uint32_t* tokens = nullptr;      // [T] each < vocab_size or a DrawnToken
   const int64_t* positions = nullptr;    // [T] absolute, consecutive within a sequence
   const int32_t* row_offsets = nullptr;  // [B + 1]
   const int32_t* slots = nullptr;        // [B]

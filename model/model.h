@@ -1,8 +1,10 @@
 // Model: runs steps. The interface that the engine loop sees; HybridModel (model/hybrid_model.h)
 // implements it, tests fake it.
 //
-// One step at a time: Launch, then Wait, by one thread. Const otherwise: all sequence state lies in
-// the StateStore that the implementation was given.
+// Steps run one after the other, in the order in which they are launched. Where the model computes
+// beside its caller, the next step may be launched while one runs, so that it follows without a
+// gap: up to max_in_flight() steps are launched and not yet waited for. One thread. Const
+// otherwise: all sequence state lies in the StateStore that the implementation was given.
 #ifndef WINNOW_MODEL_MODEL_H_
 #define WINNOW_MODEL_MODEL_H_
 
@@ -18,14 +20,21 @@ class Model {
 
   virtual const StateSpec& state_spec() const = 0;
 
-  // Starts a step. REQUIRES: the batch is not empty, fits the limits that the model was made for,
-  // refers to valid slots and pages (CHECKed), and no step is in flight. `batch` must live until
-  // Wait returns. An error means what an error of Wait means, and there is no step to wait for.
+  // 1: launching a step before the last one was waited for gains nothing, and is not allowed.
+  // Else 2.
+  virtual int max_in_flight() const { return 1; }
+
+  // Starts a step; `batch` is read before it returns. REQUIRES: the batch is not empty, fits the
+  // limits that the model was made for, refers to valid slots and pages (CHECKed), and fewer than
+  // max_in_flight() steps are in flight. An error means what an error of Wait means, and there is
+  // no step to wait for. Its sequences must not be in a later step: their page tables may lack what
+  // this one was to edit.
   virtual absl::Status Launch(const StepBatch& batch) = 0;
 
-  // Waits for the step and fills `result`. An error means the step failed as a whole: the state of
-  // its sequences is lost. INTERNAL: other sequences are unharmed and the next step may be
-  // launched; DATA_LOSS: the device is gone and nothing more can run.
+  // Waits for the oldest step in flight and fills `result`. An error means the step failed as a
+  // whole: the state of its sequences is lost, and what a step launched since computes of them is
+  // worthless. INTERNAL: other sequences are unharmed and the next step may be launched; DATA_LOSS:
+  // the device is gone and nothing more can run.
   virtual absl::Status Wait(StepResult* result) = 0;
 };
 

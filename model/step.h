@@ -2,8 +2,8 @@
 // model.
 //
 // Host memory, plain data; a LogitsRow's context refers to the request's own memory and is good
-// until the step is committed. A sequence appears at most once in a batch, with one token or with
-// one prompt piece.
+// until Launch returns. A sequence appears at most once in a batch, with one token or with one
+// prompt piece.
 #ifndef WINNOW_MODEL_STEP_H_
 #define WINNOW_MODEL_STEP_H_
 
@@ -34,7 +34,9 @@ struct PageCopy {
 };
 
 struct StepBatch {
-  std::vector<uint32_t> tokens;      // [T]
+  // [T] ids, or DrawnToken(slot) of the sequence's own slot (kernels/drawn_token.h): the token that
+  // the step before, still in flight, draws for it.
+  std::vector<uint32_t> tokens;
   std::vector<int64_t> positions;    // [T] absolute, consecutive within a sequence
   std::vector<int32_t> row_offsets;  // [B + 1]
   std::vector<int32_t> slots;        // [B]
@@ -49,6 +51,8 @@ struct StepBatch {
 
   // Rows whose logits are needed, in row order; possibly several for one row (one per choice where
   // a prompt ends).
+  // A row that draws has its sequence's slot, unless nobody goes on from the token before the step
+  // is committed.
   std::vector<LogitsRow> logits_rows;
 
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }

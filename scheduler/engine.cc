@@ -63,15 +63,16 @@ EngineStats Engine::Stats() const {
 
 void Engine::Loop() {
   absl::Status fatal;
+  const size_t most = model_->max_in_flight();
   while (fatal.ok() && TakeOrders()) {
-    const StepBatch batch = scheduler_.Plan(options_.now());
+    StepBatch batch = scheduler_.Plan(options_.now());
     PublishAndDeliver();
-    if (batch.empty()) continue;
-    const absl::StatusOr<StepResult> result = RunStep(batch);
-    scheduler_.Commit(batch, result, options_.now());
-    PublishAndDeliver();
-    if (absl::IsDataLoss(result.status())) fatal = result.status();
+    // Without a step to run beside, or with one that will never run, nothing is planned before all
+    // is known.
+    const size_t may_stay = Launch(std::move(batch)) ? most - 1 : 0;
+    while (in_flight_.size() > may_stay) fatal.Update(CommitOldest());
   }
+  while (!in_flight_.empty()) fatal.Update(CommitOldest());
   if (fatal.ok()) return EndAll(FinishReason::kCancelled, absl::OkStatus());
   EndAll(FinishReason::kError,
          absl::InternalError(absl::StrCat("the device is lost: ", fatal.message())));
@@ -114,13 +115,24 @@ void Engine::EnqueueAll(std::vector<std::shared_ptr<Request>> requests) {
   }
 }
 
-absl::StatusOr<StepResult> Engine::RunStep(const StepBatch& batch) {
-  absl::Status status = model_->Launch(batch);
-  if (!status.ok()) return status;
-  StepResult result;
-  status = model_->Wait(&result);
-  if (!status.ok()) return status;
-  return result;
+bool Engine::Launch(StepBatch batch) {
+  if (batch.empty()) return false;
+  in_flight_.push_back({std::move(batch), absl::OkStatus()});
+  Step& step = in_flight_.back();
+  step.launched = model_->Launch(step.batch);
+  return step.launched.ok();
+}
+
+absl::Status Engine::CommitOldest() {
+  const Step step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  absl::StatusOr<StepResult> result = StepResult();
+  absl::Status status = step.launched;
+  if (status.ok()) status = model_->Wait(&*result);
+  if (!status.ok()) result = status;
+  scheduler_.Commit(step.batch, result, options_.now());
+  PublishAndDeliver();
+  return absl::IsDataLoss(status) ? status : absl::OkStatus();
 }
 
 void Engine::PublishAndDeliver() {

@@ -3,6 +3,10 @@
 //   loop: take new requests in; batch = Plan(now); Launch(batch); Wait(result);
 //         Commit(batch, result); Deliver
 //
+// With a model that runs beside its caller (Model::max_in_flight), Wait and Commit are for the step
+// before the one just launched: step n + 1 is planned, and step n delivered, while a step runs. A
+// request then starts, and a cancel or a deadline takes effect, up to one step later.
+//
 //   Engine engine(&model, {.scheduler = {.num_slots = 64, .num_pages = 10000}});
 //   absl::Status status = engine.Submit(std::make_shared<Request>(spec, sink));
 //
@@ -19,6 +23,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -85,13 +90,21 @@ class Engine {
   EngineStats Stats() const;
 
  private:
+  struct Step {
+    StepBatch batch;
+    absl::Status launched;
+  };
+
   void Loop();
   // Sleeps while there is nothing to do, then moves the inbox into the scheduler and carries out
   // Drain. False: the engine is being destroyed.
   bool TakeOrders();
   std::vector<std::shared_ptr<Request>> TakeInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EnqueueAll(std::vector<std::shared_ptr<Request>> requests);
-  absl::StatusOr<StepResult> RunStep(const StepBatch& batch);
+  // Whether there is a step, and it was launched.
+  bool Launch(StepBatch batch);
+  // Waits for the oldest step in flight and takes its outcome in. An error: the device is lost.
+  absl::Status CommitOldest();
   // Publishes the load and only then tells the sinks of what ended.
   void PublishAndDeliver();
   // Refuses from now on and ends everything, new requests included.
@@ -100,7 +113,8 @@ class Engine {
   Model* const model_;
   const EngineOptions options_;
 
-  Scheduler scheduler_;  // loop thread only, but for const data
+  Scheduler scheduler_;         // loop thread only, but for const data
+  std::deque<Step> in_flight_;  // loop thread only; oldest first
 
   mutable std::mutex mu_;
   std::condition_variable wake_;     // the loop: there is something to do

@@ -40,6 +40,13 @@ uint32_t Request::num_live() const {
       [](const Sequence& sequence) { return sequence.state != SequenceState::kEnded; }));
 }
 
+bool Request::can_go_on(const Sequence& sequence) const {
+  if (!prompt_planned(sequence)) return true;
+  if (!prompt_done.has_value() && sequences.size() > 1) return false;
+  // The token after those planned is sampled by then.
+  return sequence.num_planned + 1 < num_prompt() + max_output;
+}
+
 void Request::Transition(RequestState from, RequestState to) {
   WINNOW_CHECK(state_ == from) << "request " << spec_.id << " is in state "
                                << static_cast<int>(state_) << ", not " << static_cast<int>(from);

@@ -116,6 +116,13 @@ class Request : public std::enable_shared_from_this<Request> {
   bool prompt_computed(const Sequence& sequence) const {
     return sequence.num_computed >= num_prompt();
   }
+  bool prompt_planned(const Sequence& sequence) const {
+    return sequence.num_planned >= num_prompt();
+  }
+  // Whether a running sequence can be planned before the steps in flight are committed. Not if what
+  // they sample is its last token for sure; and not at the end of a prompt whose other choices will
+  // be copied from it as the prompt leaves it.
+  bool can_go_on(const Sequence& sequence) const;
 
   std::vector<Sequence> sequences;  // one per choice; never moved
   uint32_t num_live() const;        // of them have not ended

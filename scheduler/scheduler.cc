@@ -5,10 +5,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/check.h"
+#include "kernels/drawn_token.h"
 #include "kernels/philox.h"
 
 namespace winnow {
 namespace {
+
+// When the next one is planned.
+constexpr size_t kMaxStepsInFlight = 1;
 
 std::optional<int64_t> LeastOf(std::optional<int64_t> a, std::optional<int64_t> b) {
   if (!a.has_value() || !b.has_value()) return a.has_value() ? a : b;
@@ -113,14 +117,17 @@ absl::Status Scheduler::Enqueue(std::shared_ptr<Request> request) {
 // ---- Plan ----
 
 StepBatch Scheduler::Plan(absl::Time now) {
-  WINNOW_CHECK(planned_.empty()) << "the last step was not committed";
+  WINNOW_CHECK(in_flight_.size() <= kMaxStepsInFlight) << in_flight_.size() << " steps in flight";
   FinishEnded(now);
   Admit(now);
-  planned_ = turns_.Choose(running_);
   StepBatch batch;
-  AddForks(&batch);
+  Step step = {.turns = turns_.Choose(running_), .forks = TakeForks()};
+  if (step.turns.empty()) return batch;  // nor are there forks: they can go on
+  ++num_planned_steps_;
+  for (const Fork& fork : step.forks) AddFork(fork, &batch);
   batch.row_offsets.push_back(0);
-  for (const Turn& turn : planned_) AddTurn(turn, &batch);
+  for (const Turn& turn : step.turns) AddTurn(turn, &batch);
+  in_flight_.push_back(std::move(step));
   return batch;
 }
 
@@ -146,7 +153,7 @@ void Scheduler::Admit(absl::Time now) {
     Sequence& first = request.sequences.front();
     first.state = SequenceState::kRunning;
     first.slot = slots_.Acquire(request.slots);
-    first.last_step = totals_.num_steps;
+    first.last_step = num_planned_steps_;
   }
 }
 
@@ -159,50 +166,56 @@ bool Scheduler::TakeResources(Request& request) {
   return false;
 }
 
-void Scheduler::AddForks(StepBatch* batch) {
+std::vector<Scheduler::Fork> Scheduler::TakeForks() {
   // What has ended since holds nothing any more: its slot and pages may be somebody else's.
   std::erase_if(forks_,
                 [](const Fork& fork) { return fork.sequence->state == SequenceState::kEnded; });
-  for (const Fork& fork : forks_) {
-    batch->slot_copies.push_back(fork.slot_copy);
-    batch->page_copies.insert(batch->page_copies.end(), fork.page_copies.begin(),
-                              fork.page_copies.end());
-    batch->page_edits.insert(batch->page_edits.end(), fork.page_edits.begin(),
-                             fork.page_edits.end());
-  }
+  return std::exchange(forks_, {});
+}
+
+void Scheduler::AddFork(const Fork& fork, StepBatch* batch) {
+  batch->slot_copies.push_back(fork.slot_copy);
+  batch->page_copies.insert(batch->page_copies.end(), fork.page_copies.begin(),
+                            fork.page_copies.end());
+  batch->page_edits.insert(batch->page_edits.end(), fork.page_edits.begin(), fork.page_edits.end());
 }
 
 void Scheduler::AddTurn(const Turn& turn, StepBatch* batch) {
   Request& request = *turn.request;
   Sequence& sequence = *turn.sequence;
-  const int64_t before = sequence.num_computed, after = before + turn.num_tokens;
+  const int64_t before = sequence.num_planned, after = before + turn.num_tokens;
   if (before == 0) batch->zero_slots.push_back(sequence.slot);
-  sequence.pages.Provide(spec_, pages_, request.pages, sequence.slot, before, after,
+  // For the step in flight, too: what it keeps is not known yet.
+  sequence.pages.Provide(spec_, pages_, request.pages, sequence.slot, sequence.num_computed, after,
                          sequence.kept_counts, &batch->page_edits);
   for (int64_t position = before; position < after; ++position) {
     AddLogitsRows(turn, position, batch);
-    batch->tokens.push_back(request.token(sequence, position));
+    batch->tokens.push_back(position < request.num_known(sequence)
+                                ? request.token(sequence, position)
+                                : DrawnToken(sequence.slot));
     batch->positions.push_back(position);
   }
   batch->slots.push_back(sequence.slot);
   batch->row_offsets.push_back(static_cast<int32_t>(batch->num_tokens()));
-  sequence.last_step = totals_.num_steps + 1;
+  sequence.num_planned = after;
+  sequence.last_step = num_planned_steps_;
 }
 
-void Scheduler::AddLogitsRows(const Turn& turn, int64_t position, StepBatch* batch) const {
+void Scheduler::AddLogitsRows(const Turn& turn, int64_t position, StepBatch* batch) {
   const Request& request = *turn.request;
   const int64_t next = position + 1;
   const auto add = [&](LogitsRow row) {
     row.row = static_cast<int32_t>(batch->num_tokens());
     batch->logits_rows.push_back(row);
   };
-  if (next < request.num_prompt() && request.spec().prompt_logprobs.has_value()) {
-    add(ScoreRow(request, next));
+  if (next < request.num_prompt()) {
+    if (request.spec().prompt_logprobs.has_value()) add(ScoreRow(request, next));
+    return;
   }
-  if (next < request.num_known(*turn.sequence) || request.max_output == 0) return;
-  if (next > request.num_prompt()) return add(SampleRow(request, *turn.sequence));
+  if (request.max_output == 0) return;
+  if (next > request.num_prompt()) return add(SampleRow(request, *turn.sequence, next));
   // The prompt's end: every choice begins here.
-  for (const Sequence& sequence : request.sequences) add(SampleRow(request, sequence));
+  for (const Sequence& sequence : request.sequences) add(SampleRow(request, sequence, next));
 }
 
 LogitsRow Scheduler::ScoreRow(const Request& request, int64_t position) {
@@ -214,17 +227,24 @@ LogitsRow Scheduler::ScoreRow(const Request& request, int64_t position) {
   return row;
 }
 
-LogitsRow Scheduler::SampleRow(const Request& request, const Sequence& sequence) {
+// For the token at `position`, of which at most the one before may still be in flight.
+LogitsRow Scheduler::SampleRow(const Request& request, const Sequence& sequence, int64_t position) {
   const RequestSpec& spec = request.spec();
+  const int64_t in_flight = position - request.num_known(sequence);
+  WINNOW_CHECK(0 <= in_flight && in_flight <= 1) << in_flight << " tokens in flight";
   LogitsRow row;
   row.purpose = RowPurpose::kSample;
   row.sampling = spec.sampling;
   row.sampling.seed = DeriveSeed(spec.sampling.seed, sequence.choice);
   row.context.prompt = spec.prompt;
   row.context.output = sequence.output;
+  row.context.output_in_flight = in_flight == 1;
   row.context.logit_bias = spec.logit_bias;
-  if (sequence.output.size() < spec.min_tokens) row.context.suppressed = spec.stop_token_ids;
-  row.position = request.num_known(sequence);
+  if (position - request.num_prompt() < int64_t{spec.min_tokens}) {
+    row.context.suppressed = spec.stop_token_ids;
+  }
+  row.position = position;
+  row.slot = sequence.slot;  // of choices that are still to be forked: none
   row.want_logprobs = spec.logprobs.has_value();
   row.num_top = spec.logprobs.value_or(0);
   return row;

@@ -6,12 +6,16 @@
 //   Commit(batch, result, now)           advances, finishes, returns resources
 //   Deliver()                            tells the sinks of those that ended
 //
+// One step may be in flight, that is planned and not committed, when the next one is planned: Plan
+// (n + 1) before Commit(n). Every step is committed, in the order of the plans.
+//
 // Rules.
 // - Admission: by priority and age (waiting_queue.h), strictly in that order: the first that does
 //   not fit waits and so do all behind it. Admission reserves a slot for each choice, and the upper
 //   bound of pages for what can be computed of prompt + max_tokens in all of them, so an admitted
 //   request always gets its pages and is never thrown out. Whatever was enqueued fits into empty
-//   pools: while anything waits, something runs, and an empty plan means that nothing is left.
+//   pools: while anything waits, something runs, and an empty plan means that nothing is left but
+//   what a step in flight has to decide.
 // - There is no prefill phase and no decode phase: a sequence has known tokens and computed tokens,
 //   and a step computes some of the difference. The last token that a sequence may have is sampled
 //   but never computed.
@@ -19,14 +23,25 @@
 //   prompt_piece; a step takes one whole piece of a sequence or none of it. So each token's
 //   arithmetic depends on its own sequence and position alone. Who is served when: turns.h.
 // - Choices: the first computes the prompt. The step that ends it samples the first token of every
-//   choice, Commit forks the others from it, and the next step begins with the copies.
+//   choice, Commit forks the others from it, and the next plan begins with the copies. Until then
+//   the first choice stands still: such a request misses the one plan that overlaps its prompt's
+//   end.
 // - A choice ends in Commit (stop token, stop string, length, error) or, cancelled or late, at the
 //   start of the next Plan; in one private function, Finish, which is the only place where
-//   resources return. No step is in flight then.
+//   resources return.
+// - Overlap: a plan takes for granted that the step in flight goes well and that what it samples
+//   ends nothing, except where it must (max_tokens). Its tokens are inputs by name (DrawnToken),
+//   its pages are for the worst case of both steps. If a sequence has ended when its row of the
+//   later step is committed, the row is discarded: nothing of it is delivered or counted.
+// - Reuse: a slot or page that returns may be given away at once, even if a step in flight still
+//   writes to it for a sequence that has ended. Who gets it uses it first in a step planned later;
+//   steps run in the order of their plans, and a slot is zeroed or copied to, a page written before
+//   it is read.
 #ifndef WINNOW_SCHEDULER_SCHEDULER_H_
 #define WINNOW_SCHEDULER_SCHEDULER_H_
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -93,24 +108,26 @@ class Scheduler {
   // when it fails CheckFits: then it is not taken and its sink not called.
   absl::Status Enqueue(std::shared_ptr<Request> request);
 
-  // Ends what is cancelled or late, admits, and plans the next step. Empty when nothing is left.
-  // REQUIRES: the last plan was committed or was empty.
+  // Ends what is cancelled or late, admits, and plans the next step. Empty when nothing can be
+  // computed before the step in flight is committed; when none is, nothing is left. REQUIRES: at
+  // most one step is in flight, and no step failed to launch without having been committed.
   StepBatch Plan(absl::Time now);
 
-  // Takes in the outcome of the planned step. An error means that the step failed: its sequences
-  // end with kError. Calls the sinks, but for OnFinish. REQUIRES: `batch` is the last plan.
+  // Takes in the outcome of the oldest step in flight. An error means that the step failed: its
+  // sequences end with kError. Calls the sinks, but for OnFinish. REQUIRES: `batch` is that step's
+  // plan; there was a plan since the last Commit of a good step, unless this one failed.
   void Commit(const StepBatch& batch, const absl::StatusOr<StepResult>& result, absl::Time now);
 
   // Calls OnFinish of what ended since the last call. Apart from Plan and Commit so that the engine
   // can publish its load in between: whoever sees a request end finds its resources returned.
   void Deliver();
 
-  // Ends every request with the given reason (waiting ones only, or all). REQUIRES: no step is in
-  // flight.
+  // Ends every request with the given reason (waiting ones only, or all).
   void FinishWaiting(FinishReason reason, const absl::Status& error, absl::Time now);
   void FinishAll(FinishReason reason, const absl::Status& error, absl::Time now);
 
-  bool idle() const { return waiting_.empty() && running_.empty(); }
+  // Nothing waits, runs or is in flight.
+  bool idle() const { return waiting_.empty() && running_.empty() && in_flight_.empty(); }
   LoadStats load() const;
   const WorkTotals& totals() const { return totals_; }
   int64_t prompt_piece() const { return turns_.prompt_piece(); }
@@ -135,6 +152,11 @@ class Scheduler {
     std::vector<PageCopy> page_copies;
     std::vector<PageTableEdit> page_edits;
   };
+  // A planned step.
+  struct Step {
+    std::vector<Turn> turns;  // in the order of the batch's sequences; some may have ended since
+    std::vector<Fork> forks;  // whose copies it begins with
+  };
   struct Ended {
     std::shared_ptr<Request> request;
     uint32_t choice = 0;
@@ -150,19 +172,21 @@ class Scheduler {
   void FinishEnded(absl::Time now);
   void Admit(absl::Time now);
   bool TakeResources(Request& request);
-  void AddForks(StepBatch* batch);
+  std::vector<Fork> TakeForks();
+  static void AddFork(const Fork& fork, StepBatch* batch);
   void AddTurn(const Turn& turn, StepBatch* batch);
-  void AddLogitsRows(const Turn& turn, int64_t position, StepBatch* batch) const;
+  static void AddLogitsRows(const Turn& turn, int64_t position, StepBatch* batch);
   static LogitsRow ScoreRow(const Request& request, int64_t position);
-  static LogitsRow SampleRow(const Request& request, const Sequence& sequence);
+  static LogitsRow SampleRow(const Request& request, const Sequence& sequence, int64_t position);
 
   // Commit.
+  void TakeIn(const Step& step, const StepBatch& batch, const StepResult& result, absl::Time now);
   std::vector<SequenceResult> Split(const StepBatch& batch, const StepResult& result) const;
   void Advance(const Turn& turn, const SequenceResult& result);
   void ForkChoices(Request& request);
   void DeliverRows(const Turn& turn, const SequenceResult& result, absl::Time now);
   void AppendToken(Request& request, Sequence& sequence, const RowResult& row, absl::Time now);
-  void FailStep(const absl::Status& error, absl::Time now);
+  void FailStep(const Step& step, const absl::Status& error, absl::Time now);
 
   // The end of a choice, or of all choices that have not ended.
   void Finish(Request& request, Sequence& sequence, FinishInfo info, absl::Time now);
@@ -185,10 +209,11 @@ class Scheduler {
   Turns turns_;
   WaitingQueue waiting_;
   std::vector<std::shared_ptr<Request>> running_;
-  std::vector<Turn> planned_;  // the step in flight, in the order of its sequences
-  std::vector<Fork> forks_;    // made by the last Commit, for the next plan; then those in flight
-  std::vector<Ended> ended_;   // for Deliver
+  std::deque<Step> in_flight_;  // planned, not committed, oldest first
+  std::vector<Fork> forks_;     // made by the last Commit, for the next plan
+  std::vector<Ended> ended_;    // for Deliver
   uint64_t next_order_ = 0;
+  uint64_t num_planned_steps_ = 0;
   WorkTotals totals_;
 };
 

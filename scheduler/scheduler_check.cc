@@ -63,6 +63,15 @@ void Scheduler::CheckSequence(const Request& request, const Sequence& sequence) 
   const int64_t computed = sequence.num_computed, known = request.num_known(sequence);
   WINNOW_CHECK(computed < known) << "nothing left to compute";
   WINNOW_CHECK(static_cast<int64_t>(sequence.output.size()) <= request.max_output);
+  int64_t in_flight = 0;
+  for (const Step& step : in_flight_) {
+    for (const Turn& turn : step.turns)
+      in_flight += turn.sequence == &sequence ? turn.num_tokens : 0;
+  }
+  WINNOW_CHECK(sequence.num_planned == computed + in_flight) << sequence.num_planned;
+  WINNOW_CHECK(sequence.num_planned <=
+               request.num_prompt() + std::max<int64_t>(0, request.max_output - 1))
+      << sequence.num_planned << " planned, more than there can be";
   const bool prompt_computed = request.prompt_computed(sequence);
   WINNOW_CHECK(prompt_computed == request.prompt_done.has_value()) << request.spec().id;
   WINNOW_CHECK(prompt_computed ? computed == known - 1 : computed % prompt_piece() == 0)
@@ -73,15 +82,11 @@ int64_t Scheduler::CheckPages(const Request& request, std::vector<int32_t>* refe
   int64_t held = 0;
   for (const Sequence& sequence : request.sequences) {
     if (sequence.state != SequenceState::kRunning) continue;
-    const auto turn = std::find_if(planned_.begin(), planned_.end(),
-                                   [&](const Turn& t) { return t.sequence == &sequence; });
-    const int64_t before = sequence.num_computed;
-    const int64_t after = before + (turn == planned_.end() ? 0 : turn->num_tokens);
     for (size_t l = 0; l < spec_.lists().size(); ++l) {
       const PageList& list = spec_.lists()[l];
       const bool kept = list.kind == PageListKind::kKept && !sequence.kept_counts.empty();
-      const int64_t needed =
-          spec_.PagesFor(list, before, after, kept ? sequence.kept_counts[list.kept_index] : 0);
+      const int64_t needed = spec_.PagesFor(list, sequence.num_computed, sequence.num_planned,
+                                            kept ? sequence.kept_counts[list.kept_index] : 0);
       const absl::Span<const int32_t> pages = sequence.pages.list(l);
       WINNOW_CHECK(static_cast<int64_t>(pages.size()) == needed) << "list " << l;
       for (int64_t i = 0; i < needed; ++i) {

@@ -31,20 +31,31 @@ void FillTimes(const Request& request, absl::Time now, FinishInfo* info) {
 
 void Scheduler::Commit(const StepBatch& batch, const absl::StatusOr<StepResult>& result,
                        absl::Time now) {
-  WINNOW_CHECK(!planned_.empty() && batch.slots.size() == planned_.size());
+  WINNOW_CHECK(!in_flight_.empty() && batch.slots.size() == in_flight_.front().turns.size());
+  const Step step = std::move(in_flight_.front());
+  in_flight_.pop_front();
   if (result.ok()) {
-    forks_.clear();
-    const std::vector<SequenceResult> results = Split(batch, *result);
-    // First all of this, which takes pages for forks, then what may end sequences and give pages
-    // back: so no page is copied from and to in the same step.
-    for (size_t b = 0; b < planned_.size(); ++b) Advance(planned_[b], results[b]);
-    for (size_t b = 0; b < planned_.size(); ++b) DeliverRows(planned_[b], results[b], now);
+    TakeIn(step, batch, *result, now);
   } else {
-    FailStep(result.status(), now);
+    FailStep(step, result.status(), now);
   }
   ++totals_.num_steps;
-  planned_.clear();
   RemoveFinished();
+}
+
+void Scheduler::TakeIn(const Step& step, const StepBatch& batch, const StepResult& result,
+                       absl::Time now) {
+  WINNOW_CHECK(forks_.empty()) << "the copies for the last commit's forks were not planned";
+  const std::vector<SequenceResult> results = Split(batch, result);
+  // Rows of what has ended since the plan are discarded.
+  std::vector<size_t> going_on;
+  for (size_t b = 0; b < step.turns.size(); ++b) {
+    if (step.turns[b].sequence->state == SequenceState::kRunning) going_on.push_back(b);
+  }
+  // First all of this, which takes pages for forks, then what may end sequences and give pages
+  // back: so no page is copied from and to in the same step.
+  for (const size_t b : going_on) Advance(step.turns[b], results[b]);
+  for (const size_t b : going_on) DeliverRows(step.turns[b], results[b], now);
 }
 
 bool Scheduler::SequenceResult::fault() const {
@@ -56,11 +67,11 @@ std::vector<Scheduler::SequenceResult> Scheduler::Split(const StepBatch& batch,
   const size_t num_kept = spec_.num_kept_lists();
   const auto& asked = batch.logits_rows;
   WINNOW_CHECK(result.rows.size() == asked.size()) << result.rows.size();
-  WINNOW_CHECK(result.kept_counts.size() == planned_.size() * num_kept)
+  WINNOW_CHECK(result.kept_counts.size() == batch.slots.size() * num_kept)
       << result.kept_counts.size();
   std::vector<SequenceResult> results;
   size_t begin = 0, end = 0;  // of the sequence's logits rows
-  for (size_t b = 0; b < planned_.size(); ++b, begin = end) {
+  for (size_t b = 0; b < batch.slots.size(); ++b, begin = end) {
     while (end < asked.size() && asked[end].row < batch.row_offsets[b + 1]) ++end;
     results.push_back({absl::MakeConstSpan(asked).subspan(begin, end - begin),
                        absl::MakeConstSpan(result.rows).subspan(begin, end - begin),
@@ -84,17 +95,20 @@ void Scheduler::Advance(const Turn& turn, const SequenceResult& result) {
   }
   sequence.kept_counts.assign(result.kept_counts.begin(), result.kept_counts.end());
   sequence.pages.ReturnUnused(spec_, pages_, request.pages, sequence.num_computed,
-                              sequence.kept_counts);
+                              sequence.num_planned, sequence.kept_counts);
   const bool prompt_done = was_prompt && request.prompt_computed(sequence);
   if (prompt_done && request.max_output > 0 && !result.fault()) ForkChoices(request);
 }
 
 void Scheduler::ForkChoices(Request& request) {
-  const Sequence& first = request.sequences.front();
+  if (request.sequences.size() == 1) return;
+  Sequence& first = request.sequences.front();
+  WINNOW_CHECK(first.num_planned == first.num_computed) << "planned before it was forked";
+  first.last_step = num_planned_steps_;  // waits from now on, like the others
   for (Sequence& sequence : absl::MakeSpan(request.sequences).subspan(1)) {
     sequence.state = SequenceState::kRunning;
     sequence.slot = slots_.Acquire(request.slots);
-    sequence.num_computed = first.num_computed;
+    sequence.num_computed = sequence.num_planned = first.num_computed;
     sequence.kept_counts = first.kept_counts;
     sequence.last_step = first.last_step;
     Fork fork = {request.shared_from_this(), &sequence, {first.slot, sequence.slot}, {}, {}};
@@ -158,12 +172,13 @@ void Scheduler::AppendToken(Request& request, Sequence& sequence, const RowResul
 }
 
 // Lost with the step is the state of the sequences in it, and of those whose copies it began with.
-void Scheduler::FailStep(const absl::Status& error, absl::Time now) {
-  for (const Turn& turn : planned_) FailSequence(*turn.request, *turn.sequence, error, now);
-  for (const Fork& fork : std::exchange(forks_, {})) {
-    if (fork.sequence->state == SequenceState::kEnded) continue;
-    FailSequence(*fork.request, *fork.sequence, error, now);
-  }
+void Scheduler::FailStep(const Step& step, const absl::Status& error, absl::Time now) {
+  const auto fail = [&](Request& request, Sequence& sequence) {
+    if (sequence.state == SequenceState::kEnded) return;
+    FailSequence(request, sequence, error, now);
+  };
+  for (const Turn& turn : step.turns) fail(*turn.request, *turn.sequence);
+  for (const Fork& fork : step.forks) fail(*fork.request, *fork.sequence);
 }
 
 // ---- The end of a choice ----
@@ -215,7 +230,6 @@ void Scheduler::FinishWaiting(FinishReason reason, const absl::Status& error, ab
 }
 
 void Scheduler::FinishAll(FinishReason reason, const absl::Status& error, absl::Time now) {
-  WINNOW_CHECK(planned_.empty()) << "a step is in flight";
   for (const auto& request : running_) {
     FinishRequest(*request, {.reason = reason, .error = error}, now);
   }

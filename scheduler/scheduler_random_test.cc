@@ -3,6 +3,7 @@
 // After every call the scheduler's invariants are rebuilt from scratch; the storm checks what is
 // promised to the outside.
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <random>
 #include <set>
@@ -74,6 +75,7 @@ class Storm {
   }
 
   int num_ended() const { return num_ended_; }
+  int num_overlapping() const { return num_overlapping_; }  // plans beside a step in flight
 
  private:
   struct Live {
@@ -81,6 +83,12 @@ class Storm {
     std::shared_ptr<RecordingSink> sink;
     bool was_waiting = true;              // after the last plan
     std::set<uint32_t> step_failed = {};  // choices that were in a step that failed
+  };
+  struct Planned {
+    StepBatch batch;
+    absl::Status launched;
+    // In it, or copied at its begin.
+    std::vector<std::pair<std::shared_ptr<Request>, const Sequence*>> sequences;
   };
 
   bool Chance(double p) { return std::uniform_real_distribution<double>()(random_) < p; }
@@ -135,25 +143,48 @@ class Storm {
     scheduler_.CheckInvariants();
   }
 
+  // As the engine's loop has it.
   void Step() {
     now_ += absl::Seconds(1);
-    const StepBatch batch = scheduler_.Plan(now_);
+    StepBatch batch = scheduler_.Plan(now_);
     scheduler_.CheckInvariants();
     scheduler_.Deliver();
     CollectEnded();
-    if (batch.empty()) {
-      ASSERT_TRUE(scheduler_.idle()) << "nothing planned though something is left";
-      return;
-    }
+    ASSERT_TRUE(!batch.empty() || !in_flight_.empty() || scheduler_.idle())
+        << "nothing planned though something is left";
+    const size_t may_stay = Launch(std::move(batch)) ? options_.fake.max_in_flight - 1 : 0;
+    while (in_flight_.size() > may_stay) CommitOldest();
+  }
+
+  bool Launch(StepBatch batch) {
+    if (batch.empty()) return false;
     ++step_;
+    num_overlapping_ += !in_flight_.empty();
     CheckPlan(batch);
+    Planned step = {.batch = std::move(batch), .launched = {}, .sequences = {}};
+    step.launched = model_.Launch(step.batch);
+    std::set<int32_t> slots(step.batch.slots.begin(), step.batch.slots.end());
+    for (const SlotCopy& copy : step.batch.slot_copies) slots.insert(copy.to);
+    for (const Live& live : live_) {
+      for (const Sequence& sequence : live.request->sequences) {
+        if (sequence.state != SequenceState::kRunning || slots.count(sequence.slot) == 0) continue;
+        step.sequences.emplace_back(live.request, &sequence);
+      }
+    }
+    in_flight_.push_back(std::move(step));
+    return in_flight_.back().launched.ok();
+  }
+
+  void CommitOldest() {
+    const Planned step = std::move(in_flight_.front());
+    in_flight_.pop_front();
     StepResult result;
-    absl::Status status = model_.Launch(batch);
+    absl::Status status = step.launched;
     if (status.ok()) status = model_.Wait(&result);
-    if (!status.ok()) MarkFailed(batch);
+    if (!status.ok()) MarkFailed(step);
     using Outcome = absl::StatusOr<StepResult>;
     const Outcome outcome = status.ok() ? Outcome(std::move(result)) : Outcome(status);
-    scheduler_.Commit(batch, outcome, now_);
+    scheduler_.Commit(step.batch, outcome, now_);
     scheduler_.CheckInvariants();
     scheduler_.Deliver();
     CollectEnded();
@@ -215,13 +246,11 @@ class Storm {
         << "request " << request.spec().id << " starves";
   }
 
-  void MarkFailed(const StepBatch& batch) {
-    std::set<int32_t> slots(batch.slots.begin(), batch.slots.end());
-    for (const SlotCopy& copy : batch.slot_copies) slots.insert(copy.to);
-    for (Live& live : live_) {
-      for (const Sequence& sequence : live.request->sequences) {
-        if (sequence.state != SequenceState::kRunning || slots.count(sequence.slot) == 0) continue;
-        live.step_failed.insert(sequence.choice);
+  void MarkFailed(const Planned& step) {
+    for (const auto& [request, sequence] : step.sequences) {
+      for (Live& live : live_) {
+        if (live.request != request || sequence->state == SequenceState::kEnded) continue;
+        live.step_failed.insert(sequence->choice);
         if (live.request->prompt_done.has_value()) continue;
         for (const Sequence& other : live.request->sequences) {
           live.step_failed.insert(other.choice);
@@ -315,10 +344,12 @@ class Storm {
   Scheduler scheduler_;
   std::mt19937_64 random_;
   std::vector<Live> live_;
+  std::deque<Planned> in_flight_;  // oldest first
   absl::Time now_ = absl::UnixEpoch();
   uint64_t step_ = 0;
   int next_id_ = 0;
   int num_ended_ = 0;
+  int num_overlapping_ = 0;
 };
 
 StormOptions RandomStorm(uint64_t seed) {
@@ -351,20 +382,31 @@ StormOptions RandomStorm(uint64_t seed) {
   return o;
 }
 
-TEST(SchedulerRandomTest, StormsOfRandomRequests) {
-  int num_ended = 0;
+// With steps one after the other, and with one planned beside each.
+class SchedulerRandomTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(SchedulerRandomTest, StormsOfRandomRequests) {
+  int num_ended = 0, num_overlapping = 0;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    Storm storm(RandomStorm(seed));
+    StormOptions options = RandomStorm(seed);
+    options.fake.max_in_flight = GetParam();
+    Storm storm(options);
     storm.Run();
     if (HasFatalFailure()) return;
     num_ended += storm.num_ended();
+    num_overlapping += storm.num_overlapping();
   }
   EXPECT_GT(num_ended, 8000) << "too few requests were taken for this to say much";
+  if (GetParam() == 1) {
+    EXPECT_EQ(num_overlapping, 0);
+  } else {
+    EXPECT_GT(num_overlapping, 50'000);
+  }
 }
 
 // Every small budget with every small piece: nobody starves, all answers are as alone.
-TEST(SchedulerRandomTest, SmallBudgetsAndPieces) {
+TEST_P(SchedulerRandomTest, SmallBudgetsAndPieces) {
   for (int64_t budget = 1; budget <= 7; ++budget) {
     for (int64_t piece = 1; piece <= budget; ++piece) {
       SCOPED_TRACE(testing::Message() << "budget " << budget << ", piece " << piece);
@@ -376,6 +418,7 @@ TEST(SchedulerRandomTest, SmallBudgetsAndPieces) {
       o.scheduler = {
           .num_slots = 6, .num_pages = 60, .max_step_tokens = budget, .prompt_piece = piece};
       o.seed = 100 * budget + piece;
+      o.fake.max_in_flight = GetParam();
       Storm storm(o);
       storm.Run();
       if (HasFatalFailure()) return;
@@ -383,6 +426,8 @@ TEST(SchedulerRandomTest, SmallBudgetsAndPieces) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(StepsInFlight, SchedulerRandomTest, ::testing::Values(1, 2));
 
 }  // namespace
 }  // namespace winnow

@@ -26,15 +26,20 @@ struct Sequence {
   uint32_t choice = 0;  // 0..n-1
   SequenceState state = SequenceState::kIdle;
 
+  // What is known once its steps are committed.
   std::vector<uint32_t> output;
-  // Tokens of prompt and output that are in the sequence's state.
-  int64_t num_computed = 0;
-  std::vector<int32_t> kept_counts;  // per kept list, after the last step; empty before the first
+  int64_t num_computed = 0;          // tokens of prompt and output that are in the state
+  std::vector<int32_t> kept_counts;  // per kept list; empty before the first step
+
+  // As num_computed, once the steps in flight have run, too: >= num_computed.
+  int64_t num_planned = 0;
 
   int32_t slot = kScratchSlot;  // of the request's reservation, as the pages
   SequencePages pages;
 
-  uint64_t last_step = 0;  // in which it was last served; or the one before its admission
+  // The step for which it was last planned; or the last one planned before it was admitted or
+  // forked.
+  uint64_t last_step = 0;
   std::unique_ptr<StopMatcher> stop_matcher;  // null: no stop strings
 };
 

@@ -40,12 +40,13 @@ void SequencePages::Provide(const StateSpec& spec, PagePool& pool, Reservation& 
 }
 
 void SequencePages::ReturnUnused(const StateSpec& spec, PagePool& pool, Reservation& promise,
-                                 int64_t computed, absl::Span<const int32_t> kept) {
+                                 int64_t computed, int64_t planned,
+                                 absl::Span<const int32_t> kept) {
   for (size_t l = 0; l < lists_.size(); ++l) {
     const PageList& list = spec.lists()[l];
     if (list.kind != PageListKind::kKept) continue;  // the others only grow
     std::vector<int32_t>& pages = lists_[l].pages;
-    const int64_t needed = spec.PagesFor(list, computed, computed, KeptOf(list, kept));
+    const int64_t needed = spec.PagesFor(list, computed, planned, KeptOf(list, kept));
     while (static_cast<int64_t>(pages.size()) > needed) {
       pool.Return(pages.back(), promise);
       pages.pop_back();

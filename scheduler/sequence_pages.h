@@ -2,17 +2,19 @@
 // device's page table says of them.
 //
 //   pages.Provide(spec, pool, promise, slot, before, after, kept, &edits);  when a step is planned
-//   pages.ReturnUnused(spec, pool, promise, after, kept);                   when it is committed
-//   other.Fork(spec, pool, promise, pages, after, slot, &copies, &edits);   another goes on from
-//   here pages.ReturnAll(pool, promise);                                         at the end
+//   pages.ReturnUnused(spec, pool, promise, after, after, kept);            when it is committed
+//   other.Fork(spec, pool, promise, pages, after, slot, &copies, &edits);   goes on from here
+//   pages.ReturnAll(pool, promise);                                         at the end
 //
 // `promise` is the reservation of the request: its sequences take their pages within it.
 //
 // STALE ENTRIES. A page that ReturnUnused gave back may belong to another sequence at once, while
-// this one's table still names it. Nothing runs between that and the next Provide, whose edits are
-// applied before its step and overwrite every such entry: with a new page if the step needs one
-// there, else with kScratchPage. After ReturnAll the table is dead until the slot's next sequence
-// begins, and that zeroes it. So no step ever sees an entry that names a page of somebody else.
+// this one's table still names it. A step of this sequence in flight sees such an entry but has no
+// use for its places; and the next Provide's edits, applied before its step, overwrite it: with a
+// new page if the step needs one there, else with kScratchPage. After ReturnAll the table is dead
+// until the slot's next sequence begins, and that zeroes it. So no step ever reads or writes a page
+// of somebody else. (Nor does a step in flight that was planned before ReturnAll: the page's next
+// holder uses it in a step that runs later.)
 //
 // Single threaded, on the engine thread.
 #ifndef WINNOW_SCHEDULER_SEQUENCE_PAGES_H_
@@ -31,16 +33,17 @@ namespace winnow {
 
 class SequencePages {
  public:
-  // Takes what a step from `before` to `after` computed tokens may write, kept[i] tokens being kept
-  // by kept list i before it, and appends the edits of slot `slot`'s page table. REQUIRES: before
-  // the sequence's first step the slot's table is zeroed, or `Fork` was called.
+  // Takes what the steps from `before` to `after` computed tokens may write, kept[i] tokens being
+  // kept by kept list i before them, and appends the edits of slot `slot`'s page table. REQUIRES:
+  // before the sequence's first step the slot's table is zeroed, or `Fork` was called.
   void Provide(const StateSpec& spec, PagePool& pool, Reservation& promise, int32_t slot,
                int64_t before, int64_t after, absl::Span<const int32_t> kept,
                std::vector<PageTableEdit>* edits);
 
-  // Gives back what the sequence does not need with `computed` tokens and these kept counts.
+  // Gives back what the sequence does not need with `computed` tokens and these kept counts, nor
+  // the steps in flight that bring it to `planned` tokens.
   void ReturnUnused(const StateSpec& spec, PagePool& pool, Reservation& promise, int64_t computed,
-                    absl::Span<const int32_t> kept);
+                    int64_t planned, absl::Span<const int32_t> kept);
 
   // Becomes what `parent` is, which has `computed` computed tokens: shares its full pages of
   // growing lists, and takes a page of its own for every other one, to be copied before the next

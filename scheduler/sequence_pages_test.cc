@@ -43,7 +43,7 @@ TEST(SequencePagesTest, RingGrowsToItsWindowAndThenStays) {
   edits.clear();
   pages.Provide(spec, pool, promise, 1, 9, 49, {}, &edits);
   EXPECT_TRUE(edits.empty());
-  pages.ReturnUnused(spec, pool, promise, 49, {});
+  pages.ReturnUnused(spec, pool, promise, 49, 49, {});
   EXPECT_EQ(pool.used(), 6);
   pages.ReturnAll(pool, promise);
   EXPECT_EQ(pool.used(), 0);
@@ -72,7 +72,7 @@ TEST(SequencePagesTest, KeptListTakesTheWorstCaseAndReturnsTheRest) {
   EXPECT_EQ(pages.list(l).size(), 4u);
   // 3 were kept: two pages stay.
   std::vector<int32_t> kept(spec.num_kept_lists(), 3);
-  pages.ReturnUnused(spec, pool, promise, span + 20, kept);
+  pages.ReturnUnused(spec, pool, promise, span + 20, span + 20, kept);
   EXPECT_EQ(pages.list(l).size(), 2u);
   EXPECT_NE(table[kept_list->first_entry + 2], kScratchPage) << "stale until the next step's edits";
   // One more departure fits into the second page; entries 2 and 3 are cleared.
@@ -88,6 +88,42 @@ TEST(SequencePagesTest, KeptListTakesTheWorstCaseAndReturnsTheRest) {
   pages.ReturnAll(pool, promise);
 }
 
+// A step in flight keeps what it may need, from what the step before it kept in truth.
+TEST(SequencePagesTest, ReturnLeavesTheStepInFlightItsWorstCase) {
+  const StateSpec spec = MakeTestSpec({.window = 0, .buffer = 8}, /*page_tokens=*/2);
+  const auto kept_list =
+      std::find_if(spec.lists().begin(), spec.lists().end(),
+                   [](const PageList& list) { return list.kind == PageListKind::kKept; });
+  ASSERT_NE(kept_list, spec.lists().end());
+  const size_t l = kept_list - spec.lists().begin();
+  const int64_t span = kept_list->span;
+  PagePool pool(100);
+  SequencePages pages;
+  Reservation promise;
+  ASSERT_TRUE(pool.Reserve(*spec.MaxPages(), promise));
+  std::vector<PageTableEdit> edits;
+  pages.Provide(spec, pool, promise, 1, 0, span + 3, {}, &edits);
+  EXPECT_EQ(pages.list(l).size(), 2u);
+  pages.Provide(spec, pool, promise, 1, 0, span + 3 + 4, {}, &edits);  // 7 departures, both steps
+  EXPECT_EQ(pages.list(l).size(), 4u);
+  // The first step kept 1 of 3; the second may add 4.
+  const std::vector<int32_t> kept(spec.num_kept_lists(), 1);
+  pages.ReturnUnused(spec, pool, promise, span + 3, span + 3 + 4, kept);
+  EXPECT_EQ(pages.list(l).size(), 3u);
+  pages.ReturnUnused(spec, pool, promise, span + 3 + 4, span + 3 + 4, kept);
+  EXPECT_EQ(pages.list(l).size(), 1u);
+  edits.clear();
+  pages.Provide(spec, pool, promise, 1, span + 7, span + 7, kept, &edits);
+  int cleared = 0;
+  for (const PageTableEdit& edit : edits) {
+    EXPECT_EQ(edit.page, kScratchPage);
+    cleared += kept_list->first_entry <= edit.entry &&
+               edit.entry < kept_list->first_entry + kept_list->max_pages;
+  }
+  EXPECT_EQ(cleared, 3) << "all that the table still names";
+  pages.ReturnAll(pool, promise);
+}
+
 TEST(SequencePagesTest, ForkSharesFullPagesAndCopiesTheRest) {
   const StateSpec spec = MakeTestSpec({.window = 6, .buffer = 9, .full = true}, /*page_tokens=*/4);
   PagePool pool(200);
@@ -97,7 +133,7 @@ TEST(SequencePagesTest, ForkSharesFullPagesAndCopiesTheRest) {
   std::vector<PageTableEdit> edits;
   const std::vector<int32_t> kept(spec.num_kept_lists(), 5);
   parent.Provide(spec, pool, promise, 1, 0, 30, {}, &edits);
-  parent.ReturnUnused(spec, pool, promise, 30, kept);
+  parent.ReturnUnused(spec, pool, promise, 30, 30, kept);
   Table table(spec.table_entries(), kScratchPage);
   Apply(edits, 1, &table);  // stale entries included, as on the device
 
@@ -187,7 +223,7 @@ TEST(SequencePagesTest, TablesNeverNameAPageOfSomebodyElse) {
       const int64_t most = std::min(list.capacity, std::max<int64_t>(0, s.computed - list.span));
       s.kept[list.kept_index] = static_cast<int32_t>(random() % (most + 1));
     }
-    s.pages.ReturnUnused(spec, pool, s.promise, s.computed, s.kept);
+    s.pages.ReturnUnused(spec, pool, s.promise, s.computed, s.computed, s.kept);
     pool.CheckInvariants();
     ASSERT_LE(s.promise.held, s.promise.bound);
   }

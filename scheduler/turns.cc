@@ -25,9 +25,9 @@ std::vector<Turn> Turns::Choose(absl::Span<const std::shared_ptr<Request>> runni
   std::vector<Turn> generating, prompts;
   for (const std::shared_ptr<Request>& request : running) {
     for (Sequence& sequence : request->sequences) {
-      if (sequence.state != SequenceState::kRunning) continue;
-      (request->prompt_computed(sequence) ? generating : prompts)
-          .push_back(NextTurn(*request, sequence));
+      if (sequence.state != SequenceState::kRunning || !request->can_go_on(sequence)) continue;
+      (request->prompt_planned(sequence) ? generating : prompts)
+          .push_back(NextTurn(request, sequence));
     }
   }
   std::sort(generating.begin(), generating.end(), WaitsLonger);
@@ -51,12 +51,11 @@ std::vector<Turn> Turns::Choose(absl::Span<const std::shared_ptr<Request>> runni
   return turns;
 }
 
-Turn Turns::NextTurn(Request& request, Sequence& sequence) const {
-  const int64_t done = sequence.num_computed;
-  const int64_t piece_end =
-      std::min(request.num_prompt(), (done / prompt_piece_ + 1) * prompt_piece_);
-  const int64_t end = request.prompt_computed(sequence) ? request.num_known(sequence) : piece_end;
-  return {&request, &sequence, end - done};
+Turn Turns::NextTurn(const std::shared_ptr<Request>& request, Sequence& sequence) const {
+  if (request->prompt_planned(sequence)) return {request, &sequence, 1};
+  const int64_t done = sequence.num_planned;
+  const int64_t piece_end = (done / prompt_piece_ + 1) * prompt_piece_;
+  return {request, &sequence, std::min(request->num_prompt(), piece_end) - done};
 }
 
 int64_t Turns::PromptShare(absl::Span<const Turn> prompts) const {

@@ -5,6 +5,8 @@
 // those whose prompt is being computed (one piece each: up to the next absolute multiple of the
 // piece size, whole or not at all). In both the one that waits longest is first; of equal ones the
 // one whose request arrived first, and of its choices the lower one.
+// What a sequence has yet to compute is counted from what is planned, not from what is committed;
+// one that has to wait for a commit (Request::can_go_on) has no turn.
 //
 // Generating sequences are served first, but leave the share of prompts free: the first prompt's
 // next piece, in every step if that is at most half of the budget, else whenever the step before
@@ -30,7 +32,7 @@ namespace winnow {
 
 // The next num_tokens tokens of a sequence are in the step.
 struct Turn {
-  Request* request = nullptr;
+  std::shared_ptr<Request> request;
   Sequence* sequence = nullptr;  // of the request
   int64_t num_tokens = 0;
 };
@@ -41,13 +43,13 @@ class Turns {
   Turns(int64_t max_step_tokens, int64_t prompt_piece);
 
   // The next step's turns: at most max_step_tokens tokens, a sequence at most once; not empty if
-  // anything runs. Reads Sequence::last_step, which the caller keeps.
+  // anything runs that can go on. Reads Sequence::last_step, which the caller keeps.
   std::vector<Turn> Choose(absl::Span<const std::shared_ptr<Request>> running);
 
   int64_t prompt_piece() const { return prompt_piece_; }
 
  private:
-  Turn NextTurn(Request& request, Sequence& sequence) const;
+  Turn NextTurn(const std::shared_ptr<Request>& request, Sequence& sequence) const;
   int64_t PromptShare(absl::Span<const Turn> prompts) const;
 
   const int64_t max_step_tokens_;

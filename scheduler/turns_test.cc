@@ -22,9 +22,10 @@ class TurnsTest : public ::testing::Test {
     spec.prompt.assign(num_prompt, 0);
     auto request = std::make_shared<Request>(spec, std::make_shared<RecordingSink>());
     request->order = next_order_++;
+    request->max_output = 1'000'000;
     Sequence& sequence = request->sequences[0];
     sequence.state = SequenceState::kRunning;
-    sequence.num_computed = num_computed;
+    sequence.num_computed = sequence.num_planned = num_computed;
     sequence.output.resize(std::max<int64_t>(0, num_computed + 1 - num_prompt));
     sequence.last_step = last_step;
     running_.push_back(request);
@@ -39,7 +40,7 @@ class TurnsTest : public ::testing::Test {
       const bool once = served.emplace(turn.request->order, turn.num_tokens).second;
       EXPECT_TRUE(once) << "request " << turn.request->order << " twice";
       Sequence& sequence = *turn.sequence;
-      sequence.num_computed += turn.num_tokens;
+      sequence.num_computed = sequence.num_planned += turn.num_tokens;
       if (turn.request->prompt_computed(sequence)) sequence.output.push_back(0);
       sequence.last_step = step_;
     }
@@ -81,9 +82,11 @@ TEST_F(TurnsTest, ChoicesTakeTurnsLikeRequests) {
   auto request = std::make_shared<Request>(spec, std::make_shared<RecordingSink>(4));
   for (Sequence& sequence : request->sequences) {
     sequence.state = SequenceState::kRunning;
-    sequence.num_computed = 1;
+    sequence.num_computed = sequence.num_planned = 1;
     sequence.output = {5};
   }
+  request->max_output = 100;
+  request->prompt_done = absl::UnixEpoch();
   request->sequences[2].state = SequenceState::kEnded;
   running_ = {request};
   std::vector<uint32_t> served;
@@ -94,6 +97,38 @@ TEST_F(TurnsTest, ChoicesTakeTurnsLikeRequests) {
     }
   }
   EXPECT_EQ(served, (std::vector<uint32_t>{0, 1, 3, 0, 1, 0}));
+}
+
+// What is planned and not committed counts as done; what only a commit can tell is waited for.
+TEST_F(TurnsTest, GoOnFromWhatIsPlanned) {
+  Turns turns(100, 8);
+  const auto prompt = Add(21, 8), ends = Add(5, 0), last = Add(5, 5);
+  prompt->sequences[0].num_planned = 16;
+  ends->sequences[0].num_planned = 5;
+  last->sequences[0].num_planned = 6;
+  last->max_output = 2;
+  EXPECT_EQ(Step(turns), (Served{{0, 5}, {1, 1}})) << "the other's last token is being sampled";
+  running_.clear();
+  const auto nothing = Add(5, 0);
+  nothing->max_output = 0;
+  nothing->sequences[0].num_planned = 5;
+  EXPECT_TRUE(turns.Choose(running_).empty());
+}
+
+TEST_F(TurnsTest, APromptOfSeveralChoicesEndsBeforeTheyGoOn) {
+  Turns turns(100, 8);
+  RequestSpec spec;
+  spec.prompt = {1, 2};
+  spec.num_choices = 2;
+  auto request = std::make_shared<Request>(spec, std::make_shared<RecordingSink>(2));
+  request->max_output = 100;
+  Sequence& first = request->sequences[0];
+  first.state = SequenceState::kRunning;
+  running_ = {request};
+  EXPECT_EQ(Step(turns), (Served{{0, 2}}));
+  EXPECT_TRUE(turns.Choose(running_).empty());
+  request->prompt_done = absl::UnixEpoch();
+  EXPECT_EQ(Step(turns), (Served{{0, 1}}));
 }
 
 TEST_F(TurnsTest, GeneratingFirstAndPromptsInTheRest) {

@@ -17,7 +17,8 @@ namespace winnow {
 // out[t] = table[tokens[t]].  Bytes: T * M * (weight + activation).
 struct EmbedArgs {
   WeightMatrix table;                // [vocab, M]
-  const uint32_t* tokens = nullptr;  // [T], each < vocab
+  const uint32_t* tokens = nullptr;  // [T], each < vocab or a DrawnToken (kernels/drawn_token.h)
+  const uint32_t* drawn = nullptr;   // [slots], each < vocab; null: no token is a DrawnToken
   TensorView out;                    // [T, M]
 };
 

@@ -27,12 +27,15 @@ struct TokenBias {
   float bias = 0;  // finite; added to the token's logit
 };
 
-// What a row's draw depends on besides its logits and parameters. Host memory that must live until
-// the step is waited for. Token ids are below the vocabulary's size: of a prompt and an output this
-// is checked only if a penalty reads them.
+// What a row's draw depends on besides its logits and parameters. Host memory, read before Sample
+// returns. Token ids are below the vocabulary's size: of a prompt and an output this is checked
+// only if a penalty reads them.
 struct TokenContext {
   std::span<const uint32_t> prompt = {};
-  std::span<const uint32_t> output = {};       // the tokens drawn so far, in any order
+  std::span<const uint32_t> output = {};  // the tokens drawn so far, in any order
+  // One more token of the output is not among them: it is still being drawn, and will be
+  // SampleArgs::drawn[slot] of the row.
+  bool output_in_flight = false;
   std::span<const TokenBias> logit_bias = {};  // distinct tokens, ascending
   // Tokens that may not be drawn, e.g. stop tokens before min_tokens. If that is every token, none
   // is suppressed.
@@ -47,9 +50,10 @@ enum class RowPurpose : uint8_t {
 struct LogitsRow {
   int32_t row = 0;  // of the step's tokens: the logits are those after this row's token
   RowPurpose purpose = RowPurpose::kSample;
-  SamplingParams sampling;   // kSample
-  TokenContext context;      // kSample
-  int64_t position = 0;      // kSample: absolute position of the token to draw
+  SamplingParams sampling;  // kSample
+  TokenContext context;     // kSample
+  int64_t position = 0;     // kSample: absolute position of the token to draw
+  int32_t slot = 0;  // kSample: the place of SampleArgs::drawn that gets the token; 0: none does
   uint32_t score_token = 0;  // kScore
   bool want_logprobs = false;
   uint32_t num_top = 0;  // alternatives to report, <= kMaxTopLogprobs
@@ -101,8 +105,12 @@ struct RowResult {
 // finite one at most: no parameter makes a NaN or an infinity.
 struct SampleArgs {
   TensorView logits;                // [R, vocab] float32
-  const LogitsRow* rows = nullptr;  // [R] host memory
-  RowResult* results = nullptr;     // [R] host memory; valid after Backend::Synchronize()
+  const LogitsRow* rows = nullptr;  // [R] host memory, read before Sample returns
+  RowResult* results = nullptr;     // [R] host memory; valid as what Backend::Download brings
+  // [slots] the last token drawn for each slot (kernels/drawn_token.h): a row that draws puts its
+  // own there, after having read the one before if that counts as output. Slots are of one row at
+  // most. Null if no row has a slot.
+  uint32_t* drawn = nullptr;
 };
 
 }  // namespace winnow

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/check.h"
+#include "kernels/drawn_token.h"
 #include "kernels/philox.h"
 
 namespace winnow {
@@ -28,12 +29,14 @@ FakeModel::FakeModel(const StateSpec& spec, const SchedulerOptions& limits,
     : spec_(spec), limits_(limits), options_(options), random_(options.seed) {
   slots_.resize(limits.num_slots + 1);
   memory_.resize(limits.num_pages + 1, std::vector<uint64_t>(spec.page_tokens()));
+  drawn_.resize(limits.num_slots + 1);
 }
 
 absl::Status FakeModel::Launch(const StepBatch& batch) {
-  WINNOW_CHECK(!in_flight_);
+  WINNOW_CHECK(static_cast<int>(in_flight_.size()) < options_.max_in_flight) << in_flight_.size();
   if (options_.on_launch) options_.on_launch();
   CheckShape(batch);
+  CheckTokens(batch);
   Begin(batch);
   for (size_t b = 0; b < batch.slots.size(); ++b) {
     const int64_t row = batch.row_offsets[b], num_tokens = batch.row_offsets[b + 1] - row;
@@ -41,40 +44,63 @@ absl::Status FakeModel::Launch(const StepBatch& batch) {
     CheckTable(slots_[batch.slots[b]], batch.positions[row] + num_tokens);
     CheckMemory(slots_[batch.slots[b]]);
   }
-  result_ = StepResult();
+  Step step = {.batch = batch};
   for (size_t b = 0; b < batch.slots.size(); ++b) {
-    Advance(slots_[batch.slots[b]], batch, b, &result_);
+    Slot& slot = slots_[batch.slots[b]];
+    Advance(slot, batch, b, &step.result);
+    step.sequences.push_back(slot.sequence);
+    step.num_tokens.push_back(slot.num_tokens);
   }
+  for (const SlotCopy& copy : batch.slot_copies) step.copied_to.push_back(slots_[copy.to].sequence);
   // Again: nobody's writes may have hit a neighbour's pages.
   for (const int32_t slot : batch.slots) CheckMemory(slots_[slot]);
   batches_.push_back(batch);
   const bool fails = Unit(random_()) < options_.failed_step_rate;
   if (!fails) {
-    in_flight_ = true;
+    in_flight_.push_back(std::move(step));
     return absl::OkStatus();
   }
-  LoseStep(batch);
+  LoseStep(step);
   return absl::InternalError("launch failed");
 }
 
 absl::Status FakeModel::Wait(StepResult* result) {
-  WINNOW_CHECK(in_flight_);
-  in_flight_ = false;
+  WINNOW_CHECK(!in_flight_.empty());
+  const Step step = std::move(in_flight_.front());
+  in_flight_.pop_front();
   int code = fail_next_.exchange(0);
   if (code == 0 && Unit(random_()) < options_.failed_step_rate) {
     code = static_cast<int>(absl::StatusCode::kInternal);
   }
   if (code == 0) {
-    *result = std::move(result_);
+    LearnStep(step);
+    *result = step.result;
     return absl::OkStatus();
   }
-  LoseStep(batches_.back());
+  LoseStep(step);
   return absl::Status(static_cast<absl::StatusCode>(code), "step failed");
 }
 
-void FakeModel::LoseStep(const StepBatch& batch) {
-  for (const int32_t slot : batch.slots) slots_[slot].lost = true;
-  for (const SlotCopy& copy : batch.slot_copies) slots_[copy.to].lost = true;
+// A slot may be another sequence's by now.
+void FakeModel::LoseStep(const Step& step) {
+  const auto lose = [&](int32_t slot, uint64_t sequence) {
+    if (slots_[slot].sequence == sequence) slots_[slot].lost = true;
+  };
+  for (size_t b = 0; b < step.batch.slots.size(); ++b) lose(step.batch.slots[b], step.sequences[b]);
+  for (size_t i = 0; i < step.batch.slot_copies.size(); ++i) {
+    lose(step.batch.slot_copies[i].to, step.copied_to[i]);
+  }
+}
+
+void FakeModel::LearnStep(const Step& step) {
+  const size_t num_kept = spec_.num_kept_lists();
+  for (size_t b = 0; b < step.batch.slots.size(); ++b) {
+    Slot& slot = slots_[step.batch.slots[b]];
+    if (slot.sequence != step.sequences[b]) continue;
+    slot.known_tokens = step.num_tokens[b];
+    const auto kept = step.result.kept_counts.begin() + static_cast<int64_t>(b * num_kept);
+    slot.known_kept.assign(kept, kept + static_cast<int64_t>(num_kept));
+  }
 }
 
 void FakeModel::CheckShape(const StepBatch& batch) const {
@@ -85,7 +111,6 @@ void FakeModel::CheckShape(const StepBatch& batch) const {
   WINNOW_CHECK(static_cast<int64_t>(batch.row_offsets.size()) == b + 1);
   WINNOW_CHECK(batch.row_offsets.front() == 0 && batch.row_offsets.back() == t);
   for (int64_t i = 0; i < b; ++i) WINNOW_CHECK(batch.row_offsets[i] < batch.row_offsets[i + 1]);
-  for (const uint32_t token : batch.tokens) WINNOW_CHECK(token < options_.vocab_size) << token;
   const std::set<int32_t> slots(batch.slots.begin(), batch.slots.end());
   WINNOW_CHECK(static_cast<int64_t>(slots.size()) == b) << "a sequence appears twice";
   WINNOW_CHECK(*slots.begin() >= 1 && *slots.rbegin() <= limits_.num_slots);
@@ -94,6 +119,22 @@ void FakeModel::CheckShape(const StepBatch& batch) const {
   for (const LogitsRow& logits : batch.logits_rows) {
     WINNOW_CHECK(row <= logits.row && logits.row < t) << logits.row;
     row = logits.row;
+  }
+}
+
+// Ids, or what the sequence draws in a step that is in flight.
+void FakeModel::CheckTokens(const StepBatch& batch) const {
+  for (size_t b = 0; b < batch.slots.size(); ++b) {
+    for (int32_t row = batch.row_offsets[b]; row < batch.row_offsets[b + 1]; ++row) {
+      const uint32_t token = batch.tokens[row];
+      if (!IsDrawn(token)) {
+        WINNOW_CHECK(token < options_.vocab_size) << token;
+        continue;
+      }
+      const Slot& slot = slots_[batch.slots[b]];
+      WINNOW_CHECK(DrawnSlot(token) == batch.slots[b]) << DrawnSlot(token);
+      WINNOW_CHECK(slot.num_tokens > slot.known_tokens) << "what it draws is known";
+    }
   }
 }
 
@@ -108,7 +149,8 @@ void FakeModel::CopyForks(const StepBatch& batch) {
     WINNOW_CHECK(!slots_[copy.from].lost) << "copy of a lost slot " << copy.from;
     Slot& slot = slots_[copy.to];
     slot = slots_[copy.from];
-    slot.sequence_from[slot.num_tokens] = ++num_sequences_;
+    WINNOW_CHECK(slot.known_tokens == slot.num_tokens) << "copy of a slot in flight " << copy.from;
+    slot.sequence = slot.sequence_from[slot.num_tokens] = ++num_sequences_;
   }
   check();
   from.clear();
@@ -126,10 +168,11 @@ void FakeModel::Begin(const StepBatch& batch) {
   for (const int32_t slot : batch.zero_slots) {
     slots_[slot] = Slot();
     slots_[slot].lost = false;
-    slots_[slot].sequence_from[0] = ++num_sequences_;
+    slots_[slot].sequence = slots_[slot].sequence_from[0] = ++num_sequences_;
     slots_[slot].hash = options_.seed;
     slots_[slot].table.resize(spec_.table_entries(), kScratchPage);
     slots_[slot].kept.resize(spec_.num_kept_lists());
+    slots_[slot].known_kept.resize(spec_.num_kept_lists());
     slots_[slot].kept_tags.resize(spec_.num_kept_lists());
   }
   for (const PageTableEdit& edit : batch.page_edits) {
@@ -152,8 +195,8 @@ void FakeModel::CheckSequence(const Slot& slot, int64_t position, int64_t num_to
 void FakeModel::CheckTable(const Slot& slot, int64_t after) const {
   for (const PageList& list : spec_.lists()) {
     const bool is_kept = list.kind == PageListKind::kKept;
-    const int64_t kept = is_kept ? slot.kept[list.kept_index] : 0;
-    const int64_t needed = spec_.PagesFor(list, slot.num_tokens, after, kept);
+    const int64_t kept = is_kept ? slot.known_kept[list.kept_index] : 0;
+    const int64_t needed = spec_.PagesFor(list, slot.known_tokens, after, kept);
     for (int64_t i = 0; i < list.max_pages; ++i) {
       const int32_t page = slot.table[list.first_entry + i];
       WINNOW_CHECK((page != kScratchPage) == (i < needed))
@@ -194,17 +237,28 @@ void FakeModel::Advance(Slot& slot, const StepBatch& batch, size_t b, StepResult
   size_t next = result->rows.size();
   for (int64_t row = batch.row_offsets[b]; row < batch.row_offsets[b + 1]; ++row) {
     WINNOW_CHECK(batch.positions[row] == slot.num_tokens) << batch.positions[row];
-    slot.hash = Mix(slot.hash, batch.tokens[row]);
+    slot.hash = Mix(slot.hash, TokenId(batch.tokens[row], drawn_.data()));
     ++slot.num_tokens;
     for (; next < batch.logits_rows.size() && batch.logits_rows[next].row == row; ++next) {
       const LogitsRow& asked = batch.logits_rows[next];
-      WINNOW_CHECK(asked.purpose == RowPurpose::kScore || asked.position == slot.num_tokens)
-          << asked.position;
+      if (asked.purpose == RowPurpose::kSample) CheckOutput(asked, slot);
       result->rows.push_back(Answer(slot.hash, asked));
+      if (asked.slot != kScratchSlot && !result->rows.back().fault) {
+        WINNOW_CHECK(asked.slot == batch.slots[b]) << asked.slot;
+        drawn_[asked.slot] = result->rows.back().token;
+      }
     }
   }
   WriteKeys(slot, before, slot.num_tokens);
   result->kept_counts.insert(result->kept_counts.end(), slot.kept.begin(), slot.kept.end());
+}
+
+// Prompt and output are all that comes before the token; what is not known is said to be in flight.
+void FakeModel::CheckOutput(const LogitsRow& row, const Slot& slot) const {
+  const TokenContext& context = row.context;
+  const int64_t known = static_cast<int64_t>(context.prompt.size() + context.output.size());
+  WINNOW_CHECK(row.position == slot.num_tokens) << row.position;
+  WINNOW_CHECK(known + context.output_in_flight == row.position) << known << " before the token";
 }
 
 void FakeModel::WriteKeys(Slot& slot, int64_t before, int64_t after) {
