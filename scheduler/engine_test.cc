@@ -1,133 +1,18 @@
 #include "scheduler/engine.h"
 
-#include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <random>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "scheduler/testing/fake_model.h"
-#include "scheduler/testing/recording_sink.h"
-#include "scheduler/testing/specs.h"
+#include "scheduler/testing/engine_fixture.h"
 
 namespace winnow {
 namespace {
-
-// Where the engine's loop can be held.
-class Gate {
- public:
-  void Pass() {
-    std::unique_lock<std::mutex> lock(mu_);
-    held_ = !open_;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return open_; });
-    held_ = false;
-  }
-  void Close() {
-    const std::lock_guard<std::mutex> lock(mu_);
-    open_ = false;
-  }
-  void WaitUntilHeld() {
-    std::unique_lock<std::mutex> lock(mu_);
-    changed_.wait(lock, [this] { return held_; });
-  }
-  void Open() {
-    const std::lock_guard<std::mutex> lock(mu_);
-    open_ = true;
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mu_;
-  std::condition_variable changed_;
-  bool open_ = true;
-  bool held_ = false;
-};
-
-class EngineTest : public ::testing::Test {
- protected:
-  void Start(SchedulerOptions options) {
-    spec_.emplace(MakeTestSpec({.window = 8, .buffer = 12}, /*page_tokens=*/4));
-    FakeModelOptions fake;
-    fake.on_launch = [this] {
-      gate_.Pass();
-      seconds_.fetch_add(1);
-    };
-    model_ = std::make_unique<FakeModel>(*spec_, options, fake);
-    EngineOptions engine;
-    engine.scheduler = options;
-    engine.now = [this] {
-      clock_gate_.Pass();
-      return Now();
-    };
-    engine.on_fatal = [this](const absl::Status& status) { fatal_.set_value(status); };
-    engine_ = std::make_unique<Engine>(model_.get(), std::move(engine));
-  }
-  void TearDown() override {
-    gate_.Open();
-    clock_gate_.Open();
-  }
-
-  // A second a step.
-  absl::Time Now() const { return absl::FromUnixSeconds(seconds_.load()); }
-
-  struct Handle {
-    std::shared_ptr<Request> request;
-    std::shared_ptr<RecordingSink> sink;
-    absl::Status status;
-  };
-  static RequestSpec Spec(int64_t num_prompt, uint32_t max_tokens) {
-    RequestSpec spec;
-    spec.id = "r";
-    for (int64_t i = 0; i < num_prompt; ++i) spec.prompt.push_back((5 * i + 1) % 50);
-    spec.max_tokens = max_tokens;
-    return spec;
-  }
-  Handle Submit(RequestSpec spec) {
-    Handle handle;
-    handle.sink = std::make_shared<RecordingSink>();
-    handle.request = std::make_shared<Request>(std::move(spec), handle.sink);
-    handle.status = engine_->Submit(handle.request);
-    return handle;
-  }
-  FinishReason EndOf(const Handle& handle) {
-    EXPECT_TRUE(handle.status.ok()) << handle.status;
-    handle.sink->WaitForEnd();
-    return handle.sink->finish->reason;
-  }
-  void ExpectAsAlone(const Handle& handle) {
-    const FakeAnswer alone = model_->Predict(handle.request->spec());
-    EXPECT_EQ(EndOf(handle), alone.reason);
-    ASSERT_EQ(handle.sink->tokens.size(), alone.tokens.size());
-    for (size_t i = 0; i < alone.tokens.size(); ++i) {
-      EXPECT_EQ(handle.sink->tokens[i].token, alone.tokens[i].token);
-    }
-  }
-  void ExpectNothingLeft() {
-    const LoadStats load = engine_->Stats().load;
-    EXPECT_EQ(load.running + load.waiting + load.waiting_prompt_tokens, 0);
-    EXPECT_EQ(load.slots_used + load.slots_reserved, 0);
-    EXPECT_EQ(load.pages_used + load.pages_reserved, 0);
-  }
-
-  static constexpr SchedulerOptions kSmall{
-      .num_slots = 2, .num_pages = 80, .max_step_tokens = 16, .prompt_piece = 8};
-
-  std::optional<StateSpec> spec_;
-  Gate gate_;        // before a step
-  Gate clock_gate_;  // wherever the loop asks for the time: between inbox and plan, for example
-  std::atomic<int64_t> seconds_{0};
-  std::promise<absl::Status> fatal_;
-  std::unique_ptr<FakeModel> model_;
-  std::unique_ptr<Engine> engine_;
-};
 
 TEST_F(EngineTest, StartsAndEndsWithoutWork) {
   Start(kSmall);
@@ -409,14 +294,17 @@ TEST_F(EngineTest, ASinkMaySubmitTheNextRequest) {
 }
 
 // 200 requests from several threads, half of them cancelled at random moments, some with deadlines,
-// some refused by a full queue and tried again; Stats is read all the time.
-TEST_F(EngineTest, StormOfConcurrentRequests) {
+// some refused by a full queue and tried again; Stats is read all the time. With steps one after
+// the other, and with one planned beside each.
+class EngineStormTest : public EngineTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(EngineStormTest, OfConcurrentRequests) {
   SchedulerOptions options{.num_slots = 6,
                            .num_pages = 100,
                            .max_step_tokens = 24,
                            .prompt_piece = 8,
                            .max_waiting = 120};
-  Start(options);
+  Start(options, /*max_in_flight=*/GetParam());
   constexpr int kThreads = 4, kPerThread = 50;
   std::atomic<int> answered{0};
   std::atomic<bool> over{false};
@@ -474,6 +362,8 @@ TEST_F(EngineTest, StormOfConcurrentRequests) {
   EXPECT_EQ(answered.load(), kThreads * kPerThread);
   ExpectNothingLeft();
 }
+
+INSTANTIATE_TEST_SUITE_P(StepsInFlight, EngineStormTest, ::testing::Values(1, 2));
 
 }  // namespace
 }  // namespace winnow
