@@ -103,12 +103,23 @@ class Backend {
   virtual absl::StatusOr<DeviceBuffer> Allocate(int64_t size_bytes) = 0;
   // In order with the ops; `host` may be reused when the call returns.
   virtual absl::Status Upload(std::byte* device, const void* host, int64_t size_bytes) = 0;
-  // Valid in `host` after Synchronize().
+  // Valid in `host` after Synchronize(), or after WaitForFence() for a fence that follows.
+  // REQUIRES: fewer than kMaxFences fences are open.
   virtual absl::Status Download(void* host, const std::byte* device, int64_t size_bytes) = 0;
   virtual absl::Status Zero(std::byte* device, int64_t size_bytes) = 0;
   // Both are this backend's memory and do not overlap.
   virtual absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) = 0;
   virtual absl::Status Synchronize() = 0;
+
+  // Whether ops run beside the caller, so that it pays to issue some while others run.
+  virtual bool asynchronous() const = 0;
+  // Marks the end of what was issued until now: opens a fence. REQUIRES: fewer than kMaxFences are
+  // open.
+  static constexpr int kMaxFences = 2;
+  virtual absl::Status Fence() = 0;
+  // As Synchronize, but waits only for what was issued before the oldest open fence, and closes it;
+  // ops after it may still run. REQUIRES: one is open.
+  virtual absl::Status WaitForFence() = 0;
 
   // Whether it likes outputs of LinearGroup side by side, in one array.
   virtual bool joins_products() const = 0;

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/check.h"
+#include "kernels/drawn_token.h"
 #include "model/checkpoint_layout.h"
 
 // Leaves the enclosing function with the status of `expression` if that is not OK.
@@ -68,12 +69,16 @@ absl::Status CheckState(const ModelConfig& config, const StateSpec& spec, const 
   return absl::OkStatus();
 }
 
+int64_t DrawnBytes(const ModelLimits& limits) {
+  return (limits.num_slots + 1) * static_cast<int64_t>(sizeof(uint32_t));
+}
+
 }  // namespace
 
 int64_t HybridModel::WorkingBytes(const ModelConfig& config, const Backend& backend,
                                   const ModelLimits& limits) {
   return Activations::Bytes(config, ActivationLimitsOf(limits), ActivationLayout::Of(backend)) +
-         backend.ReservedBytes(OpLimitsOf(config, limits));
+         DrawnBytes(limits) + backend.ReservedBytes(OpLimitsOf(config, limits));
 }
 
 absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Create(const ModelConfig& config,
@@ -87,70 +92,87 @@ absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Create(const ModelConf
   if (!store.ok()) return store.status();
   auto activations = Activations::Create(backend, config, ActivationLimitsOf(limits));
   if (!activations.ok()) return activations.status();
+  auto drawn = backend->Allocate(DrawnBytes(limits));
+  if (!drawn.ok()) return drawn.status();
   WINNOW_RETURN_IF_ERROR(backend->Reserve(OpLimitsOf(config, limits)));
   return std::unique_ptr<HybridModel>(new HybridModel(config, weights, backend, limits,
-                                                      *std::move(store), *std::move(activations)));
+                                                      *std::move(store), *std::move(activations),
+                                                      *std::move(drawn)));
 }
 
 HybridModel::HybridModel(const ModelConfig& config, const Weights* weights, Backend* backend,
-                         const ModelLimits& limits, StateStore store, Activations activations)
+                         const ModelLimits& limits, StateStore store, Activations activations,
+                         DeviceBuffer drawn)
     : config_(config),
       limits_(limits),
       weights_(weights),
       backend_(backend),
       store_(std::move(store)),
       activations_(std::move(activations)),
-      layout_(ActivationLayout::Of(*backend)) {}
+      layout_(ActivationLayout::Of(*backend)),
+      drawn_(std::move(drawn)) {
+  WINNOW_CHECK(1 <= max_in_flight() && max_in_flight() <= Backend::kMaxFences) << max_in_flight();
+}
 
 HybridModel::~HybridModel() {
   for (const auto& [sequences, key] : replay_keys_) backend_->ForgetReplay(key);
 }
 
 absl::Status HybridModel::Launch(const StepBatch& batch) {
-  WINNOW_CHECK(!in_flight_) << "a step is in flight";
-  result_ = StepResult();
-  if (absl::Status status = LaunchOps(batch); !status.ok()) {
-    // What was issued before may still write to the result; and a lost device outranks the rest.
-    const absl::Status rest = backend_->Synchronize();
-    return rest.ok() ? status : rest;
-  }
-  in_flight_ = true;
-  return absl::OkStatus();
+  WINNOW_CHECK(static_cast<int>(in_flight_.size()) < max_in_flight())
+      << in_flight_.size() << " steps are in flight";
+  CheckStep(batch);
+  in_flight_.emplace_back();
+  const absl::Status status = LaunchOps(batch, &in_flight_.back());
+  if (status.ok()) return status;
+  // What was issued before may still write to the result; and a lost device outranks the rest.
+  const absl::Status rest = backend_->Synchronize();
+  in_flight_.pop_back();
+  return rest.ok() ? status : rest;
 }
 
-absl::Status HybridModel::LaunchOps(const StepBatch& batch) {
+absl::Status HybridModel::LaunchOps(const StepBatch& batch, StepResult* result) {
   WINNOW_RETURN_IF_ERROR(store_.CopySlots(batch.slot_copies));
   WINNOW_RETURN_IF_ERROR(store_.CopyPages(batch.page_copies));
   WINNOW_RETURN_IF_ERROR(store_.ZeroSlots(batch.zero_slots));
   WINNOW_RETURN_IF_ERROR(store_.ApplyEdits(batch.page_edits));
   WINNOW_RETURN_IF_ERROR(UploadStep(batch));
   WINNOW_RETURN_IF_ERROR(ForwardOrReplay());
-  WINNOW_RETURN_IF_ERROR(LogitsAndSample(batch));
-  return DownloadKeptCounts(batch);
+  WINNOW_RETURN_IF_ERROR(LogitsAndSample(batch, result));
+  WINNOW_RETURN_IF_ERROR(DownloadKeptCounts(batch, result));
+  return backend_->Fence();
 }
 
 absl::Status HybridModel::Wait(StepResult* result) {
-  WINNOW_CHECK(in_flight_) << "no step is in flight";
-  in_flight_ = false;
-  WINNOW_RETURN_IF_ERROR(backend_->Synchronize());
-  *result = std::move(result_);
-  return absl::OkStatus();
+  WINNOW_CHECK(!in_flight_.empty()) << "no step is in flight";
+  const absl::Status status = backend_->WaitForFence();
+  if (status.ok()) *result = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  return status;
 }
 
-absl::Status HybridModel::UploadStep(const StepBatch& batch) {
+void HybridModel::CheckStep(const StepBatch& batch) const {
   const int64_t t = batch.num_tokens(), b = batch.num_sequences();
   WINNOW_CHECK(1 <= t && t <= limits_.max_step_tokens) << t << " tokens";
   WINNOW_CHECK(1 <= b && b <= limits_.max_step_sequences) << b << " sequences";
   WINNOW_CHECK(static_cast<int64_t>(batch.positions.size()) == t);
   WINNOW_CHECK(static_cast<int64_t>(batch.row_offsets.size()) == b + 1);
   WINNOW_CHECK(batch.row_offsets.front() == 0 && batch.row_offsets.back() == t);
-  for (const uint32_t token : batch.tokens) WINNOW_CHECK(token < config_.vocab_size) << token;
-
   for (int64_t i = 0; i < b; ++i) {
     const int64_t rows = batch.row_offsets[i + 1] - batch.row_offsets[i];
     WINNOW_CHECK(rows >= 1 && 0 < batch.slots[i] && batch.slots[i] <= limits_.num_slots)
         << rows << " rows in slot " << batch.slots[i];
+    for (int64_t row = batch.row_offsets[i]; row < batch.row_offsets[i + 1]; ++row) {
+      const uint32_t token = batch.tokens[row];
+      WINNOW_CHECK(token < config_.vocab_size || token == DrawnToken(batch.slots[i])) << token;
+    }
   }
+  for (const LogitsRow& row : batch.logits_rows) {
+    WINNOW_CHECK(0 <= row.slot && row.slot <= limits_.num_slots) << "slot " << row.slot;
+  }
+}
+
+absl::Status HybridModel::UploadStep(const StepBatch& batch) {
   return UploadTables(batch, NumPadding(batch));
 }
 
@@ -180,7 +202,7 @@ int64_t HybridModel::NumPadding(const StepBatch& batch) const {
 }
 
 absl::Status HybridModel::WarmUp() {
-  WINNOW_CHECK(!in_flight_) << "a step is in flight";
+  WINNOW_CHECK(in_flight_.empty()) << "a step is in flight";
   if (!backend_->replays()) return absl::OkStatus();
   int64_t most_rows = limits_.max_step_tokens;
   if (store_.spec().grows()) most_rows = std::min(most_rows, *store_.spec().max_sequence_tokens());
@@ -233,6 +255,7 @@ absl::Status HybridModel::Forward() {
   const int64_t t = batch_.num_tokens;
   WINNOW_RETURN_IF_ERROR(backend_->Embed({.table = weights_->embeddings,
                                           .tokens = batch_.tokens,
+                                          .drawn = drawn(),
                                           .out = activations_.residual.First(t)}));
   if (const AttentionConfig* attention = config_.attention()) {
     WINNOW_RETURN_IF_ERROR(backend_->RopeTable({.positions = batch_.positions,
@@ -431,13 +454,13 @@ absl::Status HybridModel::Mlp(const LayerWeights& weights) {
   return ProjectOut(s.gate, weights.mlp_down);
 }
 
-absl::Status HybridModel::LogitsAndSample(const StepBatch& batch) {
+absl::Status HybridModel::LogitsAndSample(const StepBatch& batch, StepResult* result) {
   const int64_t num_rows = static_cast<int64_t>(batch.logits_rows.size());
-  result_.rows.resize(num_rows);
+  result->rows.resize(num_rows);
   const int64_t first = FirstBlockRows(batch);
   if (first == 0) return absl::OkStatus();
   const auto* device = static_cast<const std::byte*>(activations_.tables.raw);
-  WINNOW_RETURN_IF_ERROR(SampleBlock(batch, 0, first, tables_.LogitsRows(device)));
+  WINNOW_RETURN_IF_ERROR(SampleBlock(batch, 0, first, tables_.LogitsRows(device), result));
   for (int64_t begin = first; begin < num_rows; begin += limits_.logits_block_rows) {
     const int64_t n = std::min(limits_.logits_block_rows, num_rows - begin);
     std::vector<int32_t> rows(n);
@@ -445,13 +468,13 @@ absl::Status HybridModel::LogitsAndSample(const StepBatch& batch) {
     const TensorView& to = activations_.logits_rows;
     WINNOW_RETURN_IF_ERROR(
         backend_->Upload(static_cast<std::byte*>(to.raw), rows.data(), n * sizeof(int32_t)));
-    WINNOW_RETURN_IF_ERROR(SampleBlock(batch, begin, n, to.data<int32_t>()));
+    WINNOW_RETURN_IF_ERROR(SampleBlock(batch, begin, n, to.data<int32_t>(), result));
   }
   return absl::OkStatus();
 }
 
 absl::Status HybridModel::SampleBlock(const StepBatch& batch, int64_t begin, int64_t n,
-                                      const int32_t* rows) {
+                                      const int32_t* rows, StepResult* result) {
   Arena arena = activations_.Scratch();
   const LogitsScratch s(arena, config_.hidden_size, config_.vocab_size, n, layout_);
   WINNOW_RETURN_IF_ERROR(backend_->GatherRows(
@@ -460,10 +483,11 @@ absl::Status HybridModel::SampleBlock(const StepBatch& batch, int64_t begin, int
       backend_->Linear({.x = s.hidden, .weight = weights_->head, .out = s.logits}));
   return backend_->Sample({.logits = s.logits,
                            .rows = batch.logits_rows.data() + begin,
-                           .results = result_.rows.data() + begin});
+                           .results = result->rows.data() + begin,
+                           .drawn = drawn()});
 }
 
-absl::Status HybridModel::DownloadKeptCounts(const StepBatch& batch) {
+absl::Status HybridModel::DownloadKeptCounts(const StepBatch& batch, StepResult* result) {
   const int64_t lists = store_.spec().num_kept_lists();
   if (lists == 0) return absl::OkStatus();
   std::vector<SlotField> fields = store_.KeptCounts();
@@ -473,9 +497,9 @@ absl::Status HybridModel::DownloadKeptCounts(const StepBatch& batch) {
   const TensorView& counts = activations_.kept_counts;
   WINNOW_RETURN_IF_ERROR(backend_->GatherCounts(
       {.batch = real, .fields = std::move(fields), .count = count, .out = counts.data<int32_t>()}));
-  result_.kept_counts.resize(batch.num_sequences() * lists);
-  return backend_->Download(result_.kept_counts.data(), static_cast<const std::byte*>(counts.raw),
-                            static_cast<int64_t>(result_.kept_counts.size() * sizeof(int32_t)));
+  result->kept_counts.resize(batch.num_sequences() * lists);
+  return backend_->Download(result->kept_counts.data(), static_cast<const std::byte*>(counts.raw),
+                            static_cast<int64_t>(result->kept_counts.size() * sizeof(int32_t)));
 }
 
 }  // namespace winnow

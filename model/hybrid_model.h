@@ -3,11 +3,13 @@
 //   auto model = HybridModel::Create(config, weights.get(), backend.get(), spec, limits);
 //   (*model)->Launch(batch);  (*model)->Wait(&result);
 //
-// Owns the StateStore and the activations; `weights` and `backend` must outlive it. One thread.
+// Owns the StateStore, the activations and the last token drawn for each slot; `weights` and
+// `backend` must outlive it. One thread.
 #ifndef WINNOW_MODEL_HYBRID_MODEL_H_
 #define WINNOW_MODEL_HYBRID_MODEL_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +33,8 @@ struct ModelLimits {
   int64_t num_slots = 0;           // usable ones, scratch excluded
   int64_t num_pages = 0;
   int64_t logits_block_rows = 64;  // rows of logits that are computed together
+  // 1 or 2; none: 2 where the backend runs beside the caller.
+  std::optional<int> max_in_flight = std::nullopt;
 };
 
 class HybridModel final : public Model {
@@ -44,6 +48,9 @@ class HybridModel final : public Model {
                                                              const ModelLimits& limits);
 
   const StateSpec& state_spec() const override { return store_.spec(); }
+  int max_in_flight() const override {
+    return limits_.max_in_flight.value_or(backend_->asynchronous() ? 2 : 1);
+  }
   int64_t activation_bytes() const { return activations_.size_bytes(); }
 
   // Bytes that Create allocates beside the state: activations and what the backend's ops need.
@@ -60,13 +67,17 @@ class HybridModel final : public Model {
 
  private:
   HybridModel(const ModelConfig& config, const Weights* weights, Backend* backend,
-              const ModelLimits& limits, StateStore store, Activations activations);
+              const ModelLimits& limits, StateStore store, Activations activations,
+              DeviceBuffer drawn);
 
-  absl::Status LaunchOps(const StepBatch& batch);
+  // `result` gets its results when the step is done.
+  absl::Status LaunchOps(const StepBatch& batch, StepResult* result);
+  uint32_t* drawn() const { return reinterpret_cast<uint32_t*>(drawn_.data()); }
   // Forward, replayed where it is a step of single tokens.
   absl::Status ForwardOrReplay();
   // The step, in order; each is a list of ops.
   absl::Status UploadStep(const StepBatch& batch);
+  void CheckStep(const StepBatch& batch) const;
   absl::Status UploadTables(const StepBatch& batch, int64_t num_padding);
   int64_t FirstBlockRows(const StepBatch& batch) const;
   // The one of few sizes that a step of b single tokens is padded to.
@@ -88,10 +99,11 @@ class HybridModel final : public Model {
   absl::Status RetainTokens(int layer, const AttentionConfig& config, const RouterWeights& router,
                             const AttentionScratch& scratch);
   absl::Status Mlp(const LayerWeights& weights);
-  absl::Status LogitsAndSample(const StepBatch& batch);
+  absl::Status LogitsAndSample(const StepBatch& batch, StepResult* result);
   // Of `n` rows of the step, whose numbers are at `rows`.
-  absl::Status SampleBlock(const StepBatch& batch, int64_t begin, int64_t n, const int32_t* rows);
-  absl::Status DownloadKeptCounts(const StepBatch& batch);
+  absl::Status SampleBlock(const StepBatch& batch, int64_t begin, int64_t n, const int32_t* rows,
+                           StepResult* result);
+  absl::Status DownloadKeptCounts(const StepBatch& batch, StepResult* result);
 
   // residual += delta (if asked); normed = RMSNorm(residual).
   absl::Status Norm(const float* weight, bool with_delta);
@@ -109,13 +121,15 @@ class HybridModel final : public Model {
   StateStore store_;
   Activations activations_;
   const ActivationLayout layout_;
+  const DeviceBuffer drawn_;                 // [num_slots + 1] uint32: kernels/drawn_token.h
   std::map<int64_t, uint64_t> replay_keys_;  // by number of sequences
 
-  // The step in flight.
+  // The step that is being launched. On the device, steps use the same memory one after the other.
   StepTables tables_;
   RaggedBatch batch_;
-  StepResult result_;
-  bool in_flight_ = false;
+
+  std::deque<StepResult>
+      in_flight_;  // of the steps in flight, oldest first; written by the backend
 };
 
 }  // namespace winnow

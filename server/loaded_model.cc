@@ -42,11 +42,13 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const Options& options) {
   return std::unique_ptr<Backend>(*std::move(backend));
 }
 
-// The largest step; slots and pages are not known yet. At most max_sequences sequences run.
+// The largest step and the most slots; how many there are, and pages, is not known yet. At most
+// max_sequences sequences run.
 ModelLimits StepLimits(const Options& options) {
   ModelLimits limits;
   limits.max_step_tokens = options.max_step_tokens;
   limits.max_step_sequences = std::min(options.max_step_tokens, options.max_sequences);
+  limits.num_slots = options.max_sequences;
   limits.logits_block_rows = std::min(options.max_step_tokens,
                                       options.backend == "cuda" ? kCudaLogitsRows : kCpuLogitsRows);
   return limits;

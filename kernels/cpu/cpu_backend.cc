@@ -107,6 +107,10 @@ absl::Status CpuBackend::Zero(std::byte* device, int64_t size_bytes) {
 
 absl::Status CpuBackend::Synchronize() { return absl::OkStatus(); }
 
+absl::Status CpuBackend::Fence() { return absl::OkStatus(); }
+
+absl::Status CpuBackend::WaitForFence() { return absl::OkStatus(); }
+
 absl::Status CpuBackend::Replay(uint64_t, const std::function<absl::Status()>& issue) {
   return issue();
 }

@@ -1,8 +1,8 @@
 // CpuBackend: every op on the host's cores, in float32.
 //
-// Owns its threads. Ops run to their end before they return, so Synchronize has nothing to wait
-// for; the kernels are the free functions of kernels/cpu, which this class only dispatches to. One
-// thread calls it.
+// Owns its threads. Ops run to their end before they return, so Synchronize and fences have nothing
+// to wait for; the kernels are the free functions of kernels/cpu, which this class only dispatches
+// to. One thread calls it.
 #ifndef WINNOW_KERNELS_CPU_CPU_BACKEND_H_
 #define WINNOW_KERNELS_CPU_CPU_BACKEND_H_
 
@@ -50,6 +50,9 @@ class CpuBackend final : public Backend {
   absl::Status Zero(std::byte* device, int64_t size_bytes) override;
   absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) override;
   absl::Status Synchronize() override;
+  bool asynchronous() const override { return false; }
+  absl::Status Fence() override;
+  absl::Status WaitForFence() override;
 
   bool joins_products() const override { return false; }
   bool replays() const override { return false; }

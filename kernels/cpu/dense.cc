@@ -8,6 +8,7 @@
 #include "kernels/batch.h"
 #include "kernels/check.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/drawn_token.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/dense.cc"
@@ -155,8 +156,9 @@ void Embed(ThreadPool& pool, const EmbedArgs& args) {
   CheckShape(args.out, {num_tokens, width}, "out");
   ParallelBlocks(pool, num_tokens, RowsPerTask(width, kCopyGrain), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      WINNOW_CHECK(args.tokens[t] < args.table.rows) << args.tokens[t] << " of " << args.table.rows;
-      WidenRow(args.table, args.tokens[t], args.out.row<float>(t));
+      const uint32_t token = TokenId(args.tokens[t], args.drawn);
+      WINNOW_CHECK(token < args.table.rows) << token << " of " << args.table.rows;
+      WidenRow(args.table, token, args.out.row<float>(t));
     }
   });
 }

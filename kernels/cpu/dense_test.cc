@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "kernels/cpu/strided_rows.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/drawn_token.h"
 #include "kernels/testing/buffers.h"
 #include "kernels/testing/compare.h"
 #include "kernels/testing/each_target.h"
@@ -90,6 +91,18 @@ TEST(EmbedTest, CopiesRowsOfEveryFormat) {
     CheckEmbed<F16>(pool, rows, width);
     CheckEmbed<float>(pool, rows, width);
   });
+}
+
+TEST(EmbedTest, TokensMayBeWhatWasDrawn) {
+  ThreadPool pool(1);
+  const std::vector<float> table = {10, 11, 12};
+  const std::vector<uint32_t> tokens = {DrawnToken(2), 1, DrawnToken(0)}, drawn = {2, 9, 0};
+  StridedRows out({3, 1});
+  Embed(pool, {.table = {.data = table.data(), .dtype = DType::kF32, .rows = 3, .cols = 1},
+               .tokens = tokens.data(),
+               .drawn = drawn.data(),
+               .out = out.view()});
+  EXPECT_TRUE(Identical(out.Values(), std::vector<float>{10, 11, 12}));
 }
 
 TEST(EmbedDeathTest, TokenBeyondTheVocabulary) {

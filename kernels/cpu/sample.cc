@@ -38,9 +38,11 @@ constexpr int64_t kBlock = 1024;
 // So many most likely tokens are kept in a sorted list; more are selected by radix.
 constexpr int64_t kMaxListed = 512;
 
-void CheckRow(const LogitsRow& row, int64_t vocab) {
+void CheckRow(const LogitsRow& row, const uint32_t* drawn, int64_t vocab) {
   const SamplingParams& sampling = row.sampling;
   WINNOW_CHECK(row.num_top <= kMaxTopLogprobs) << row.num_top;
+  WINNOW_CHECK(row.slot == 0 ? !row.context.output_in_flight : row.slot > 0 && drawn != nullptr)
+      << "slot " << row.slot;
   if (row.purpose == RowPurpose::kScore) {
     WINNOW_CHECK(row.score_token < vocab) << "token " << row.score_token << " of " << vocab;
     return;
@@ -182,9 +184,14 @@ class TokenChoice {
 // Draws or scores one row. `scratch` is of ScratchFloats().
 class RowSampler {
  public:
-  RowSampler(const float* logits, int64_t vocab, const LogitsRow& row, float* scratch,
-             RowResult* result)
-      : logits_(logits), vocab_(vocab), row_(row), scratch_(scratch), result_(*result) {}
+  RowSampler(const float* logits, int64_t vocab, const LogitsRow& row, uint32_t* drawn,
+             float* scratch, RowResult* result)
+      : logits_(logits),
+        vocab_(vocab),
+        row_(row),
+        drawn_(drawn),
+        scratch_(scratch),
+        result_(*result) {}
 
   // Rows that edit no logit need no copy of them.
   static int64_t ScratchFloats(const LogitsRow& row, int64_t vocab) {
@@ -200,6 +207,7 @@ class RowSampler {
       return;
     }
     result_.token = static_cast<uint32_t>(ChooseToken());
+    if (row_.slot != 0) drawn_[row_.slot] = result_.token;
     if (row_.want_logprobs || row_.num_top > 0 || row_.purpose == RowPurpose::kScore) Report();
   }
 
@@ -209,7 +217,7 @@ class RowSampler {
     if (!HasEdits(row_)) return TokenChoice(logits_, max_, vocab_, row_, scratch_).Run();
     float* edited = scratch_ + vocab_;
     std::copy_n(logits_, vocab_, edited);
-    EditLogits(row_, vocab_, edited, scratch_);
+    EditLogits(row_, drawn_, vocab_, edited, scratch_);
     bool finite = false;  // suppressed tokens are not: no fault
     const float max = HWY_DYNAMIC_DISPATCH(LargestLogit)(edited, vocab_, &finite);
     return TokenChoice(edited, max, vocab_, row_, scratch_).Run();
@@ -237,7 +245,8 @@ class RowSampler {
   const float* logits_;  // [vocab], raw
   const int64_t vocab_;
   const LogitsRow& row_;
-  float* scratch_;  // weights [vocab], edited logits [vocab] if there are edits
+  uint32_t* drawn_;  // [slots]
+  float* scratch_;   // weights [vocab], edited logits [vocab] if there are edits
   RowResult& result_;
   float max_ = 0;
 };
@@ -249,12 +258,12 @@ void Sample(ThreadPool& pool, const SampleArgs& args) {
   const int64_t num_rows = args.logits.dim(0);
   const int64_t vocab = args.logits.dim(1);
   WINNOW_CHECK(vocab > 0);
-  for (int64_t i = 0; i < num_rows; ++i) CheckRow(args.rows[i], vocab);
+  for (int64_t i = 0; i < num_rows; ++i) CheckRow(args.rows[i], args.drawn, vocab);
   if (num_rows == 0) return;
   pool.Run(num_rows, [&](int64_t i, int thread) {
     const LogitsRow& row = args.rows[i];
     float* scratch = pool.ThreadScratch(thread, RowSampler::ScratchFloats(row, vocab));
-    RowSampler(args.logits.row<float>(i), vocab, row, scratch, &args.results[i]).Run();
+    RowSampler(args.logits.row<float>(i), vocab, row, args.drawn, scratch, &args.results[i]).Run();
   });
 }
 

@@ -24,11 +24,11 @@ void CheckToken(uint32_t token, int64_t vocab) {
 bool HasPenalties(const LogitsRow& row) {
   const SamplingParams& sampling = row.sampling;
   const TokenContext& context = row.context;
-  if (!context.output.empty() &&
-      (sampling.frequency_penalty != 0 || sampling.presence_penalty != 0)) {
+  const bool has_output = !context.output.empty() || context.output_in_flight;
+  if (has_output && (sampling.frequency_penalty != 0 || sampling.presence_penalty != 0)) {
     return true;
   }
-  return sampling.repetition_penalty != 1 && !(context.prompt.empty() && context.output.empty());
+  return sampling.repetition_penalty != 1 && (has_output || !context.prompt.empty());
 }
 
 void AddBiases(std::span<const TokenBias> biases, int64_t vocab, float* logits) {
@@ -52,19 +52,23 @@ float Penalized(double logit, double count, const SamplingParams& sampling) {
 }
 
 // Only the counts of tokens that occur are ever written or read. They are exact below 2^24.
-void Penalize(const LogitsRow& row, int64_t vocab, float* logits, float* counts) {
+void Penalize(const LogitsRow& row, const uint32_t* drawn, int64_t vocab, float* logits,
+              float* counts) {
   constexpr float kDone = -1;
   const std::span<const uint32_t> output = row.context.output;
-  std::span<const uint32_t> prompt = row.context.prompt;
+  std::span<const uint32_t> prompt = row.context.prompt, in_flight;
   if (row.sampling.repetition_penalty == 1) prompt = {};
-  for (const auto tokens : {prompt, output}) {
+  if (row.context.output_in_flight) in_flight = {drawn + row.slot, 1};
+  for (const auto tokens : {prompt, output, in_flight}) {
     for (const uint32_t token : tokens) {
       CheckToken(token, vocab);
       counts[token] = 0;
     }
   }
-  for (const uint32_t token : output) ++counts[token];
-  for (const auto tokens : {prompt, output}) {
+  for (const auto tokens : {output, in_flight}) {
+    for (const uint32_t token : tokens) ++counts[token];
+  }
+  for (const auto tokens : {prompt, output, in_flight}) {
     for (const uint32_t token : tokens) {
       if (counts[token] == kDone) continue;
       logits[token] = Penalized(logits[token], counts[token], row.sampling);
@@ -92,9 +96,10 @@ bool HasEdits(const LogitsRow& row) {
   return !row.context.suppressed.empty() || !row.context.logit_bias.empty() || HasPenalties(row);
 }
 
-void EditLogits(const LogitsRow& row, int64_t vocab, float* logits, float* counts) {
+void EditLogits(const LogitsRow& row, const uint32_t* drawn, int64_t vocab, float* logits,
+                float* counts) {
   AddBiases(row.context.logit_bias, vocab, logits);
-  if (HasPenalties(row)) Penalize(row, vocab, logits, counts);
+  if (HasPenalties(row)) Penalize(row, drawn, vocab, logits, counts);
   // First by contract, last here: no edit changes a logit of -inf, but Saturated would.
   Suppress(row.context.suppressed, vocab, logits);
 }

@@ -16,9 +16,11 @@ namespace winnow::cpu {
 bool HasEdits(const LogitsRow& row);
 
 // Edits the row's logits [vocab] in place; `counts` [vocab] is scratch. Afterwards the suppressed
-// tokens' logits are -inf and all others finite; at least one is. REQUIRES: finite logits; what
-// TokenContext says of token ids and biases, which is checked.
-void EditLogits(const LogitsRow& row, int64_t vocab, float* logits, float* counts);
+// tokens' logits are -inf and all others finite; at least one is. `drawn` is SampleArgs', read if
+// the context's output is in flight. REQUIRES: finite logits; what TokenContext says of token ids
+// and biases, which is checked.
+void EditLogits(const LogitsRow& row, const uint32_t* drawn, int64_t vocab, float* logits,
+                float* counts);
 
 }  // namespace winnow::cpu
 

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/cpu/sample.h"
 #include "kernels/cpu/sample_reference.h"
+#include "kernels/cpu/thread_pool.h"
 #include "kernels/philox.h"
 #include "kernels/testing/buffers.h"
 #include "kernels/testing/each_target.h"
@@ -285,7 +287,7 @@ TEST(SampleEdits, ExtremeValuesMakeNoNan) {
       for (uint32_t i = 0; i < 9; i += 2) c.logit_bias.push_back({i, any()});
       std::vector<float> edited = c.logits;
       std::vector<float> counts(edited.size(), std::nanf(""));
-      EditLogits(c.Row(0), 9, edited.data(), counts.data());
+      EditLogits(c.Row(0), nullptr, 9, edited.data(), counts.data());
       const uint32_t token = TokenOf(c, round);
       ASSERT_LT(token, 9u);
       ASSERT_NE(token, 3u);
@@ -345,6 +347,30 @@ TEST(SampleEdits, TopKBeyondTheVocabularyIsOff) {
   }
 }
 
+// The last token of the output makes no difference for being told by `drawn`.
+TEST(SampleEdits, ATokenInFlightIsOutput) {
+  ThreadPool pool(2);
+  for (int options = 0; options < kNumOptions; options += 3) {
+    SampleCase c = RandomCase(options, 40, options % 2 == 0, 31 * options);
+    for (const size_t num_output : {1u, 2u, 12u}) {
+      c.output.resize(std::min(num_output, c.output.size()));
+      LogitsRow row = c.Row(5);
+      const uint32_t expected = TokenOf(c, 5);
+      std::vector<uint32_t> drawn = {1, 2, c.output.back(), 3};
+      row.slot = 2;
+      row.context.output = row.context.output.first(c.output.size() - 1);
+      row.context.output_in_flight = true;
+      RowResult result;
+      Sample(pool, {.logits = TensorView::Of(c.logits.data(), DType::kF32, {1, 40}),
+                    .rows = &row,
+                    .results = &result,
+                    .drawn = drawn.data()});
+      ASSERT_EQ(result.token, expected) << Describe(c, options);
+      ASSERT_EQ(drawn, (std::vector<uint32_t>{1, 2, expected, 3}));
+    }
+  }
+}
+
 // Penalties that change nothing read no context.
 TEST(SampleEdits, NoEditsWithoutAReason) {
   SampleCase c = {.logits = {1, 2}, .prompt = {0}, .output = {1}};
@@ -355,6 +381,9 @@ TEST(SampleEdits, NoEditsWithoutAReason) {
   EXPECT_TRUE(HasEdits(c.Row(0)));
   c.sampling = {.frequency_penalty = 1, .presence_penalty = 1};
   EXPECT_FALSE(HasEdits(c.Row(0)));
+  LogitsRow in_flight = c.Row(0);
+  in_flight.context.output_in_flight = true;
+  EXPECT_TRUE(HasEdits(in_flight));
   c.output = {0};
   EXPECT_TRUE(HasEdits(c.Row(0)));
   EXPECT_TRUE(HasEdits(SampleCase{.logit_bias = {{0, 1}}}.Row(0)));

@@ -73,6 +73,22 @@ TEST(Sample, NanAndInfinityAreFaultsOfTheirRowOnly) {
   });
 }
 
+TEST(Sample, LeavesWhatWasDrawnForTheNextStep) {
+  std::vector<float> logits = {0, 5, 1, 0, 0, 7, kInf, 0, 0, 9, 0, 0};
+  std::vector<LogitsRow> rows(4, Greedy());
+  rows[0].slot = 3;
+  rows[2].slot = 1;  // faulty
+  rows[3].purpose = RowPurpose::kScore;
+  rows[3].score_token = 2;
+  std::vector<RowResult> results(4);
+  std::vector<uint32_t> drawn = {7, 7, 7, 7};
+  ThreadPool pool(2);
+  Sample(pool, {TensorView::Of(logits.data(), DType::kF32, {4, 3}), rows.data(), results.data(),
+                drawn.data()});
+  EXPECT_TRUE(results[2].fault);
+  EXPECT_EQ(drawn, (std::vector<uint32_t>{7, 7, 7, 1}));
+}
+
 // Scores, greedy rows and draws report the same log-probabilities, ranks and alternatives.
 TEST(Sample, LogprobsRanksAndAlternatives) {
   ForEachTarget([] {

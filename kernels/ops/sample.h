@@ -32,14 +32,14 @@ struct TokenBias {
 // only if a penalty reads them.
 struct TokenContext {
   std::span<const uint32_t> prompt = {};
-  std::span<const uint32_t> output = {};  // the tokens drawn so far, in any order
-  // One more token of the output is not among them: it is still being drawn, and will be
-  // SampleArgs::drawn[slot] of the row.
-  bool output_in_flight = false;
+  std::span<const uint32_t> output = {};       // the tokens drawn so far, in any order
   std::span<const TokenBias> logit_bias = {};  // distinct tokens, ascending
   // Tokens that may not be drawn, e.g. stop tokens before min_tokens. If that is every token, none
   // is suppressed.
   std::span<const uint32_t> suppressed = {};
+  // One more token of the output is not in `output`: it is still being drawn, and will be
+  // SampleArgs::drawn[slot] of the row.
+  bool output_in_flight = false;
 };
 
 enum class RowPurpose : uint8_t {

@@ -46,6 +46,9 @@ class ForwardingBackend : public Backend {
     return to_.Copy(to, from, size_bytes);
   }
   absl::Status Synchronize() override { return to_.Synchronize(); }
+  bool asynchronous() const override { return to_.asynchronous(); }
+  absl::Status Fence() override { return to_.Fence(); }
+  absl::Status WaitForFence() override { return to_.WaitForFence(); }
   bool joins_products() const override { return to_.joins_products(); }
   // Every call is to be seen: nothing is replayed.
   bool replays() const override { return false; }

@@ -44,7 +44,8 @@ absl::Status FakeModel::Launch(const StepBatch& batch) {
     CheckTable(slots_[batch.slots[b]], batch.positions[row] + num_tokens);
     CheckMemory(slots_[batch.slots[b]]);
   }
-  Step step = {.batch = batch};
+  Step step;
+  step.batch = batch;
   for (size_t b = 0; b < batch.slots.size(); ++b) {
     Slot& slot = slots_[batch.slots[b]];
     Advance(slot, batch, b, &step.result);

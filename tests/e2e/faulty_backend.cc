@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/drawn_token.h"
 
 namespace winnow {
 namespace {
@@ -65,11 +66,16 @@ absl::Status FaultyBackend::Synchronize() {
   return ForwardingBackend::Synchronize();
 }
 
+absl::Status FaultyBackend::WaitForFence() {
+  if (absl::Status status = TakeFailure(&synchronize_failure_); !status.ok()) return status;
+  return ForwardingBackend::WaitForFence();
+}
+
 absl::Status FaultyBackend::Embed(const EmbedArgs& args) {
   absl::Status status = ForwardingBackend::Embed(args);
   const std::lock_guard<std::mutex> lock(mu_);
   for (int64_t t = 0; embedding_fault_.has_value() && t < args.out.dim(0); ++t) {
-    if (args.tokens[t] != embedding_fault_->token) continue;
+    if (TokenId(args.tokens[t], args.drawn) != embedding_fault_->token) continue;
     args.out.row<float>(t)[kSpoiledColumn] = embedding_fault_->value;
     ++num_faults_;
   }

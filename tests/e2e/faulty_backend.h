@@ -34,7 +34,8 @@ class FaultyBackend final : public testing::ForwardingBackend {
   // No more spoiled numbers.
   void Heal();
 
-  // The next op (not: copy of memory), or the next Synchronize, fails like this, once.
+  // The next op (not: copy of memory), or the next wait (Synchronize or WaitForFence), fails like
+  // this, once.
   void FailNextOp(absl::Status status);
   void FailNextSynchronize(absl::Status status);
   // Of the allocations from now on, number `index` is refused, as if there were no memory.
@@ -45,6 +46,7 @@ class FaultyBackend final : public testing::ForwardingBackend {
 
   absl::StatusOr<DeviceBuffer> Allocate(int64_t size_bytes) override;
   absl::Status Synchronize() override;
+  absl::Status WaitForFence() override;
   absl::Status Embed(const EmbedArgs& args) override;
   absl::Status Sample(const SampleArgs& args) override;
 

@@ -79,7 +79,8 @@ std::unique_ptr<ServedCheckpoint> ServedCheckpoint::Load(const std::string& dire
                                             {.max_step_tokens = options.max_step_tokens,
                                              .max_step_sequences = options.num_slots,
                                              .num_slots = options.num_slots,
-                                             .num_pages = num_pages}));
+                                             .num_pages = num_pages,
+                                             .max_in_flight = options.max_in_flight}));
   EngineOptions engine;
   engine.scheduler.num_slots = options.num_slots;
   engine.scheduler.num_pages = num_pages;
@@ -102,11 +103,11 @@ std::future<Answer> ServedCheckpoint::Submit(RequestSpec spec) {
   return future;
 }
 
-std::vector<Answer> ServedCheckpoint::AskChoices(RequestSpec spec) {
+std::future<std::vector<Answer>> ServedCheckpoint::SubmitChoices(RequestSpec spec) {
   auto sink = std::make_shared<CollectingSink>(spec.num_choices);
   std::future<std::vector<Answer>> future = sink->all();
   SubmitTo(std::move(sink), std::move(spec));
-  return future.get();
+  return future;
 }
 
 std::vector<Answer> ServedCheckpoint::AskAll(std::vector<RequestSpec> specs) {

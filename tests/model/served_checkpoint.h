@@ -34,6 +34,7 @@ struct ServedOptions {
   int64_t prompt_piece = 256;
   int64_t state_ring = 0;
   DType state_dtype = DType::kF32;
+  int max_in_flight = 1;  // steps, by the model
 };
 
 // Everything that a request's sink received of one choice.
@@ -58,7 +59,8 @@ class ServedCheckpoint {
   std::future<Answer> Submit(RequestSpec spec);  // choice 0
   Answer Ask(RequestSpec spec) { return Submit(std::move(spec)).get(); }
   std::vector<Answer> AskAll(std::vector<RequestSpec> specs);
-  std::vector<Answer> AskChoices(RequestSpec spec);
+  std::future<std::vector<Answer>> SubmitChoices(RequestSpec spec);
+  std::vector<Answer> AskChoices(RequestSpec spec) { return SubmitChoices(std::move(spec)).get(); }
 
  private:
   ServedCheckpoint() = default;
