@@ -5,7 +5,7 @@
 //
 // With a model that runs beside its caller (Model::max_in_flight), Wait and Commit are for the step
 // before the one just launched: step n + 1 is planned, and step n delivered, while a step runs. A
-// request then starts, and a cancel or a deadline takes effect, up to one step later.
+// new request then begins one step later; tokens, cancels and deadlines are as soon as ever.
 //
 //   Engine engine(&model, {.scheduler = {.num_slots = 64, .num_pages = 10000}});
 //   absl::Status status = engine.Submit(std::make_shared<Request>(spec, sink));

@@ -190,6 +190,10 @@ absl::Status CudaBackend::Copy(std::byte* to, const std::byte* from, int64_t siz
 
 absl::Status CudaBackend::Synchronize() { return Result(staging_->Synchronize()); }
 
+absl::Status CudaBackend::Fence() { return Result(staging_->Fence()); }
+
+absl::Status CudaBackend::WaitForFence() { return Result(staging_->WaitForFence()); }
+
 absl::Status CudaBackend::Replay(uint64_t key, const std::function<absl::Status()>& issue) {
   const auto [place, is_new] = graphs_.emplace(key, nullptr);
   if (is_new) return issue();

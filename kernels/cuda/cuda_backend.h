@@ -58,6 +58,9 @@ class CudaBackend final : public Backend {
   absl::Status Zero(std::byte* device, int64_t size_bytes) override;
   absl::Status Copy(std::byte* to, const std::byte* from, int64_t size_bytes) override;
   absl::Status Synchronize() override;
+  bool asynchronous() const override { return true; }
+  absl::Status Fence() override;
+  absl::Status WaitForFence() override;
 
   bool joins_products() const override { return true; }
   bool replays() const override { return true; }

@@ -258,6 +258,8 @@ absl::Status CudaBackend::Sample(const SampleArgs& args) {
   std::vector<TokenEdit> edits, own;
   int64_t begin = 0;
   for (int64_t i = 0; i < num_rows; ++i) {
+    WINNOW_CHECK(args.rows[i].slot == 0 || (args.rows[i].slot > 0 && args.drawn != nullptr))
+        << "slot " << args.rows[i].slot;
     own.clear();
     SampleRow row = PackRow(args.rows[i], vocab, &own);
     if (edits.size() + own.size() > max_edits) {
@@ -287,11 +289,11 @@ absl::Status CudaBackend::SampleRows(const SampleArgs& args, int64_t begin,
   logits.raw = logits.row<float>(begin);
   logits = logits.First(count);
   auto* outputs = reinterpret_cast<SampleOutput*>(sample_outputs_.data());
-  WINNOW_RETURN_IF_ERROR(
-      Result(LaunchSample(logits, reinterpret_cast<const SampleRow*>(sample_rows_.data()),
-                          reinterpret_cast<const TokenEdit*>(sample_edits_.data()),
-                          reinterpret_cast<float*>(saved_logits_.data()), outputs, stream_),
-             "Sample"));
+  WINNOW_RETURN_IF_ERROR(Result(
+      LaunchSample(logits, reinterpret_cast<const SampleRow*>(sample_rows_.data()),
+                   reinterpret_cast<const TokenEdit*>(sample_edits_.data()),
+                   reinterpret_cast<float*>(saved_logits_.data()), args.drawn, outputs, stream_),
+      "Sample"));
   RowResult* results = args.results + begin;
   const uint32_t vocab = static_cast<uint32_t>(args.logits.dim(1));
   return Result(staging_->Download(

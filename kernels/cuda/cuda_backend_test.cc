@@ -84,6 +84,38 @@ TEST(CudaBackendTest, CopiesOfAnySizeKeepTheirOrder) {
   for (int32_t i = 0; i < 3000; ++i) EXPECT_EQ(out[i], std::vector<int32_t>(500, i));
 }
 
+// Downloads are valid after the fence behind them, while those behind it still wait: over and over,
+// with more than the buffers hold, and with a wait for everything in between.
+TEST(CudaBackendTest, FencesDeliverWhatIsBeforeThem) {
+  Backend& backend = CudaFor(DType::kF32);
+  ASSERT_TRUE(backend.asynchronous());
+  constexpr int64_t kInts = 700'000;  // 2.8 MB: a fence has up to 4 of them, a half holds 2
+  const TestArray<int32_t> counter(backend, std::vector<int32_t>(kInts));
+  std::vector<std::vector<std::vector<int32_t>>> out(40);
+  const auto issue = [&](int32_t step) {
+    const std::vector<int32_t> in(kInts, step);
+    ASSERT_TRUE(backend.Upload(counter.bytes(), in.data(), kInts * 4).ok());
+    out[step].assign(step % 5, std::vector<int32_t>(kInts, -1));
+    for (std::vector<int32_t>& to : out[step]) {
+      ASSERT_TRUE(backend.Download(to.data(), counter.bytes(), kInts * 4).ok());
+    }
+    ASSERT_TRUE(backend.Fence().ok());
+  };
+  issue(0);
+  for (int32_t step = 1; step < 40; ++step) {
+    issue(step);
+    if (step % 7 == 0) {
+      ASSERT_TRUE(backend.Synchronize().ok());
+    }
+    ASSERT_TRUE(backend.WaitForFence().ok());
+    for (const auto& values : out[step - 1]) {
+      ASSERT_EQ(values, std::vector<int32_t>(kInts, step - 1));
+    }
+  }
+  ASSERT_TRUE(backend.WaitForFence().ok());
+  for (const auto& values : out[39]) ASSERT_EQ(values, std::vector<int32_t>(kInts, 39));
+}
+
 TEST(CudaBackendTest, UploadFloatsConverts) {
   Backend& backend = CudaFor(DType::kBF16);
   const std::vector<float> values = winnow::testing::RandomFloats(5001, 2, -1e30, 1e30);

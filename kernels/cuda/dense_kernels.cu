@@ -4,6 +4,7 @@
 #include "kernels/cuda/dense_kernels.h"
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/drawn_token.h"
 
 namespace winnow::cuda {
 namespace {
@@ -11,12 +12,23 @@ namespace {
 constexpr int kRowThreads = 256;      // of a block that works on one row
 constexpr int kElementThreads = 256;  // of a block of independent elements
 
-// One block copies one row: out[t] = x[index[t]], in another element type if need be.
+// Which row of its input an output row is.
+struct RowIndex {
+  const int32_t* rows;
+  __device__ int64_t operator()(unsigned t) const { return rows[t]; }
+};
+struct TokenIndex {
+  const uint32_t* tokens;
+  const uint32_t* drawn;
+  __device__ int64_t operator()(unsigned t) const { return TokenId(tokens[t], drawn); }
+};
+
+// One block copies one row: out[t] = x[index(t)], in another element type if need be.
 template <int kLanes, typename From, typename To, typename Index>
-__global__ void CopyRowsKernel(const From* x, int64_t x_stride, const Index* index, To* out,
+__global__ void CopyRowsKernel(const From* x, int64_t x_stride, Index index, To* out,
                                int64_t out_stride, int64_t size) {
   StartAfterPrevious();
-  const From* from = x + static_cast<int64_t>(index[blockIdx.x]) * x_stride;
+  const From* from = x + index(blockIdx.x) * x_stride;
   To* to = out + blockIdx.x * out_stride;
   for (int64_t i = threadIdx.x * kLanes; i < size; i += blockDim.x * kLanes) {
     const auto in = *reinterpret_cast<const Pack<From, kLanes>*>(from + i);
@@ -170,7 +182,7 @@ cudaError_t ForRowSlices(int64_t num_rows, const Launch& launch) {
 }
 
 template <typename From, typename To, typename Index>
-cudaError_t CopyRows(const TensorView& x, const Index* index, const TensorView& out,
+cudaError_t CopyRows(const TensorView& x, const Index& index, const TensorView& out,
                      cudaStream_t stream) {
   return ForLanes(LanesOf({x, out}), [&](auto lanes) {
     const int64_t size = out.RowSize();
@@ -204,7 +216,8 @@ cudaError_t LaunchEmbed(const EmbedArgs& args, cudaStream_t stream) {
                                           {args.table.rows, args.table.cols});
   return ForActivation(table.dtype, [&](auto from) {
     return ForActivation(args.out.dtype, [&](auto to) {
-      return CopyRows<decltype(from), decltype(to)>(table, args.tokens, args.out, stream);
+      return CopyRows<decltype(from), decltype(to)>(table, TokenIndex{args.tokens, args.drawn},
+                                                    args.out, stream);
     });
   });
 }
@@ -285,7 +298,7 @@ cudaError_t LaunchGatherRows(const GatherRowsArgs& args, cudaStream_t stream) {
   if (args.out.dim(0) == 0) return cudaSuccess;
   return ForActivation(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return CopyRows<T, T>(args.x, args.rows, args.out, stream);
+    return CopyRows<T, T>(args.x, RowIndex{args.rows}, args.out, stream);
   });
 }
 

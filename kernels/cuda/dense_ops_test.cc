@@ -7,6 +7,7 @@
 
 #include "gtest/gtest.h"
 #include "kernels/cuda/testing/backends.h"
+#include "kernels/drawn_token.h"
 #include "kernels/testing/buffers.h"
 #include "kernels/testing/compare.h"
 
@@ -54,6 +55,26 @@ TEST_P(DenseOps, Embed) {
     };
     EXPECT_TRUE(Identical(run(cuda(), compute()), run(Cpu(), DType::kF32))) << size;
   }
+}
+
+// What a step before has drawn stands for the same ids.
+TEST_P(DenseOps, EmbedOfDrawnTokens) {
+  constexpr int64_t kSize = 64;
+  const std::vector<float> table = Random(50 * kSize, 1);
+  const auto run = [&](std::vector<uint32_t> ids) {
+    const TestTensor weight(cuda(), compute(), {50, kSize}, table);
+    const TestArray<uint32_t> tokens(cuda(), ids), drawn(cuda(), {49, 3, 0, 21});
+    const TestTensor out(cuda(), DType::kF32, {4, kSize});
+    const EmbedArgs args = {
+        .table = {.data = weight.view().raw, .dtype = compute(), .rows = 50, .cols = kSize},
+        .tokens = tokens.data(),
+        .drawn = drawn.data(),
+        .out = out};
+    EXPECT_TRUE(cuda().Embed(args).ok());
+    return out.Read();
+  };
+  EXPECT_TRUE(
+      Identical(run({DrawnToken(3), 7, DrawnToken(1), DrawnToken(0)}), run({21, 7, 3, 49})));
 }
 
 TEST_P(DenseOps, RmsNorm) {

@@ -52,6 +52,7 @@ struct Shared {
   unsigned long long warp_sums[kWarps];
   Candidate warp_best[kWarps];
   unsigned long long before;  // mass in the prefix for sure
+  float saved_drawn;          // logit of the token that was in flight, if it is not in the list
   uint32_t found;
   uint32_t count;
   Candidate top[kMaxTopLogprobs];
@@ -69,15 +70,17 @@ __device__ unsigned long long WarpSum64(unsigned long long x) {
 // equal logits) gives each warp a range.
 class RowSampler {
  public:
-  __device__ RowSampler(float* logits, uint32_t vocab, const SampleRow& row, Shared* shared)
+  __device__ RowSampler(float* logits, uint32_t vocab, const SampleRow& row, const uint32_t* drawn,
+                        Shared* shared)
       : logits_(logits),
         vocab_(vocab),
         row_(row),
+        in_flight_(row.counts_drawn ? drawn[row.slot] : kNoToken),
         s_(*shared),
         lane_(threadIdx.x % kWarpSize),
         warp_(threadIdx.x / kWarpSize) {}
 
-  __device__ void Run(const TokenEdit* edits, float* saved, SampleOutput* output) {
+  __device__ void Run(const TokenEdit* edits, float* saved, uint32_t* drawn, SampleOutput* output) {
     if (!AllFinite()) {
       if (threadIdx.x == 0) output->fault = 1;
       return;
@@ -91,11 +94,15 @@ class RowSampler {
     if (threadIdx.x == 0) {
       output->token = token;
       output->fault = 0;
+      // Every thread has read what was there: there were barriers since.
+      if (row_.slot != 0) drawn[row_.slot] = token;
     }
     if (row_.reports) Report(token, output);
   }
 
  private:
+  static constexpr uint32_t kNoToken = 0xffffffffu;
+
   __device__ bool AllFinite() const {
     int finite = 1;
     for (uint32_t i = threadIdx.x; i < vocab_; i += kThreads) finite &= isfinite(logits_[i]) != 0;
@@ -119,11 +126,21 @@ class RowSampler {
     return Saturated(x);
   }
 
-  __device__ void Edit(const TokenEdit* edits, float* saved) const {
+  __device__ void Edit(const TokenEdit* edits, float* saved) {
+    int listed = 0;
     for (int i = threadIdx.x; i < row_.num_edits; i += kThreads) {
-      const TokenEdit edit = edits[row_.first_edit + i];
+      TokenEdit edit = edits[row_.first_edit + i];
+      if (edit.token == in_flight_) {
+        edit.count = max(edit.count, 0) + 1;
+        listed = 1;
+      }
       saved[row_.first_edit + i] = logits_[edit.token];
       logits_[edit.token] = Edited(logits_[edit.token], edit);
+    }
+    edits_in_flight_ = !__syncthreads_or(listed) && in_flight_ != kNoToken;
+    if (edits_in_flight_ && threadIdx.x == 0) {
+      s_.saved_drawn = logits_[in_flight_];
+      logits_[in_flight_] = Edited(s_.saved_drawn, {.token = in_flight_, .count = 1});
     }
     __syncthreads();
   }
@@ -133,6 +150,7 @@ class RowSampler {
     for (int i = threadIdx.x; i < row_.num_edits; i += kThreads) {
       logits_[edits[row_.first_edit + i].token] = saved[row_.first_edit + i];
     }
+    if (edits_in_flight_ && threadIdx.x == 0) logits_[in_flight_] = s_.saved_drawn;
     __syncthreads();
   }
 
@@ -370,8 +388,10 @@ class RowSampler {
   float* logits_;
   const uint32_t vocab_;
   const SampleRow& row_;
+  const uint32_t in_flight_;  // token that penalties count beside those of the list, or kNoToken
   Shared& s_;
   const int lane_, warp_;
+  bool edits_in_flight_ = false;  // its edit is not in the list
   float max_ = 0;
   float temperature_ = 1;
   float lowest_ = -INFINITY;  // of the logits that are kept
@@ -380,26 +400,27 @@ class RowSampler {
 
 __global__ void __launch_bounds__(kThreads)
     SampleKernel(float* logits, int64_t stride, uint32_t vocab, const SampleRow* rows,
-                 const TokenEdit* edits, float* saved, SampleOutput* outputs) {
+                 const TokenEdit* edits, float* saved, uint32_t* drawn, SampleOutput* outputs) {
   __shared__ Shared shared;
   __shared__ SampleRow row;
   StartAfterPrevious();
   if (threadIdx.x == 0) row = rows[blockIdx.x];
   __syncthreads();
-  RowSampler(logits + blockIdx.x * stride, vocab, row, &shared)
-      .Run(edits, saved, outputs + blockIdx.x);
+  RowSampler(logits + blockIdx.x * stride, vocab, row, drawn, &shared)
+      .Run(edits, saved, drawn, outputs + blockIdx.x);
 }
 
 }  // namespace
 
 cudaError_t LaunchSample(const TensorView& logits, const SampleRow* rows, const TokenEdit* edits,
-                         float* saved, SampleOutput* outputs, cudaStream_t stream) {
+                         float* saved, uint32_t* drawn, SampleOutput* outputs,
+                         cudaStream_t stream) {
   const int64_t num_rows = logits.dim(0), vocab = logits.dim(1);
   if (vocab < 1 || vocab > kMaxSampleVocab) return cudaErrorInvalidValue;
   if (num_rows == 0) return cudaSuccess;
   return LaunchEarly(SampleKernel, static_cast<unsigned>(num_rows), kThreads, 0, stream,
                      logits.data<float>(), logits.row_stride, static_cast<uint32_t>(vocab), rows,
-                     edits, saved, outputs);
+                     edits, saved, drawn, outputs);
 }
 
 }  // namespace winnow::cuda

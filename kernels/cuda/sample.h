@@ -42,8 +42,11 @@ struct SampleRow {
   uint32_t score_token = 0;
   uint32_t num_top = 0;
   int32_t first_edit = 0, num_edits = 0;  // of distinct tokens
+  int32_t slot = 0;                       // of `drawn`; 0: the token goes nowhere
   bool scores_token = false;
   bool reports = false;  // logprob, rank and alternatives
+  // drawn[slot], as the row finds it, is one more token of the output, and penalties count it.
+  bool counts_drawn = false;
 };
 
 struct SampleOutput {
@@ -56,10 +59,10 @@ struct SampleOutput {
 };
 
 // Edits the logits of each row in place for its draw and restores them. `edits` may be null if no
-// row has any; `saved` has room for a float per edit. cudaErrorInvalidValue: a vocabulary of 0 or
-// more than kMaxSampleVocab.
+// row has any, `drawn` [slots] if none has a slot; `saved` has room for a float per edit.
+// cudaErrorInvalidValue: a vocabulary of 0 or more than kMaxSampleVocab.
 cudaError_t LaunchSample(const TensorView& logits, const SampleRow* rows, const TokenEdit* edits,
-                         float* saved, SampleOutput* outputs, cudaStream_t stream);
+                         float* saved, uint32_t* drawn, SampleOutput* outputs, cudaStream_t stream);
 
 }  // namespace winnow::cuda
 

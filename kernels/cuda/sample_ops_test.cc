@@ -249,6 +249,75 @@ TEST(SampleOps, PenaltiesBiasesAndSuppressedTokens) {
   ExpectDraws(kVocab, logits, rows);
 }
 
+// The last token of the output makes no difference for being told by `drawn`, to the bit: whether
+// other edits name it or not. What is drawn takes its place.
+TEST(SampleOps, ATokenInFlightIsOutput) {
+  constexpr int64_t kVocab = 300, kRows = 64;
+  const std::vector<float> logits = RandomFloats(kRows * kVocab, 16, -3, 3);
+  std::mt19937_64 random(17);
+  std::vector<std::vector<uint32_t>> outputs(kRows);
+  const std::vector<TokenBias> biases = {{5, 1.5f}, {6, -1}};
+  const std::vector<uint32_t> prompt = {6, 7, 8, 7}, suppressed = {9};
+  std::vector<LogitsRow> rows(kRows);
+  for (int64_t i = 0; i < kRows; ++i) {
+    for (int64_t n = 1 + i % 9; n > 0; --n)
+      outputs[i].push_back(random() % (i % 4 == 0 ? 300 : 10));
+    rows[i].context = {.prompt = prompt, .output = outputs[i], .logit_bias = {}, .suppressed = {}};
+    if (i % 3 == 0) rows[i].context.logit_bias = biases;
+    if (i % 5 == 0) rows[i].context.suppressed = suppressed;
+    rows[i].sampling = {.temperature = i % 7 == 0 ? 0.0f : 1.0f, .seed = 18};
+    rows[i].position = i;
+    if (i % 2 == 0) rows[i].sampling.repetition_penalty = 1.7f;
+    if (i % 4 < 2) rows[i].sampling.frequency_penalty = 0.9f;
+    if (i % 8 < 4) rows[i].sampling.presence_penalty = 1.3f;
+  }
+  const auto expected = RunSample(Cuda(), kVocab, logits, rows);
+
+  std::vector<uint32_t> before(kRows + 1);
+  for (int64_t i = 0; i < kRows; ++i) {
+    before[i + 1] = outputs[i].back();
+    rows[i].slot = static_cast<int32_t>(i + 1);
+    rows[i].context.output = rows[i].context.output.first(outputs[i].size() - 1);
+    rows[i].context.output_in_flight = true;
+  }
+  const TestArray<uint32_t> drawn(Cuda(), before);
+  const TestTensor view(Cuda(), DType::kF32, {kRows, kVocab}, logits);
+  std::vector<RowResult> results(kRows);
+  ASSERT_TRUE(Cuda()
+                  .Sample({.logits = view,
+                           .rows = rows.data(),
+                           .results = results.data(),
+                           .drawn = drawn.data()})
+                  .ok());
+  const std::vector<uint32_t> after = drawn.Read();
+  EXPECT_EQ(view.Read(), logits) << "edited and not restored";
+  EXPECT_EQ(after[0], 0u);
+  for (int64_t i = 0; i < kRows; ++i) {
+    EXPECT_EQ(results[i].token, expected[i].token) << i;
+    EXPECT_EQ(after[i + 1], expected[i].token) << i;
+  }
+}
+
+TEST(SampleOps, FaultsScoresAndRowsWithoutASlotLeaveWhatWasDrawn) {
+  constexpr int64_t kVocab = 100;
+  std::vector<float> logits = RandomFloats(3 * kVocab, 19);
+  logits[kVocab - 1] = std::numeric_limits<float>::quiet_NaN();
+  std::vector<LogitsRow> rows(3);
+  rows[0].slot = 1;  // faulty
+  rows[1].purpose = RowPurpose::kScore;
+  const TestArray<uint32_t> drawn(Cuda(), {7, 8, 9});
+  const TestTensor view(Cuda(), DType::kF32, {3, kVocab}, logits);
+  std::vector<RowResult> results(3);
+  ASSERT_TRUE(Cuda()
+                  .Sample({.logits = view,
+                           .rows = rows.data(),
+                           .results = results.data(),
+                           .drawn = drawn.data()})
+                  .ok());
+  EXPECT_EQ(drawn.Read(), (std::vector<uint32_t>{7, 8, 9}));
+  EXPECT_TRUE(results[0].fault);
+}
+
 TEST(SampleOps, SuppressedTokensAreNeverGreedy) {
   constexpr int64_t kVocab = 64;
   std::vector<float> logits(2 * kVocab, 0.0f);

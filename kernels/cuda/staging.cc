@@ -34,20 +34,20 @@ absl::StatusOr<std::unique_ptr<Staging>> Staging::Create(cudaStream_t stream) {
 
 absl::Status Staging::Init() {
   WINNOW_RETURN_IF_ERROR(AllocatePinned(&ring_, 2 * kHalfBytes));
-  WINNOW_RETURN_IF_ERROR(AllocatePinned(&downloads_, kHalfBytes));
-  for (cudaEvent_t& event : done_) {
+  WINNOW_RETURN_IF_ERROR(AllocatePinned(&downloaded_, kMaxFences * kHalfBytes));
+  for (cudaEvent_t* event : {&done_[0], &done_[1], &downloads_[0].fence, &downloads_[1].fence}) {
     WINNOW_RETURN_IF_ERROR(
-        CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event"));
+        CudaStatus(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "creating an event"));
   }
   return absl::OkStatus();
 }
 
 Staging::~Staging() {
-  for (cudaEvent_t event : done_) {
+  for (cudaEvent_t event : {done_[0], done_[1], downloads_[0].fence, downloads_[1].fence}) {
     if (event != nullptr) cudaEventDestroy(event);
   }
   cudaFreeHost(ring_);
-  cudaFreeHost(downloads_);
+  cudaFreeHost(downloaded_);
 }
 
 absl::Status Staging::TurnRing() {
@@ -78,21 +78,50 @@ absl::Status Staging::Upload(std::byte* device, const void* host, int64_t size_b
 
 absl::Status Staging::Download(const std::byte* device, int64_t size_bytes, Take take) {
   WINNOW_CHECK(size_bytes <= kHalfBytes) << size_bytes;
-  if (downloaded_ + size_bytes > kHalfBytes) WINNOW_RETURN_IF_ERROR(Synchronize());
-  std::byte* pinned = downloads_ + downloaded_;
+  WINNOW_CHECK(open_fences() < kMaxFences) << open_fences();
+  const int64_t half = num_fences_ % kMaxFences;
+  Downloads& own = downloads_[half];
+  if (own.used + size_bytes > kHalfBytes) WINNOW_RETURN_IF_ERROR(Synchronize());
+  std::byte* pinned = downloaded_ + half * kHalfBytes + own.used;
   WINNOW_RETURN_IF_ERROR(CudaStatus(
       cudaMemcpyAsync(pinned, device, size_bytes, cudaMemcpyDeviceToHost, stream_), "a download"));
-  downloaded_ = Aligned(downloaded_ + size_bytes);
-  pending_.push_back({pinned, std::move(take)});
+  own.used = Aligned(own.used + size_bytes);
+  own.pending.push_back({pinned, std::move(take)});
   return absl::OkStatus();
 }
 
+void Staging::Deliver(absl::Status status, Downloads* downloads) {
+  downloads->used = 0;
+  for (const Pending& download : std::exchange(downloads->pending, {})) {
+    if (status.ok()) download.take(download.bytes);
+  }
+}
+
 absl::Status Staging::Synchronize() {
-  const std::vector<Pending> pending = std::exchange(pending_, {});
-  downloaded_ = 0;
-  WINNOW_RETURN_IF_ERROR(CudaStatus(cudaStreamSynchronize(stream_), "waiting for the device"));
-  for (const Pending& download : pending) download.take(download.bytes);
+  const absl::Status status = CudaStatus(cudaStreamSynchronize(stream_), "waiting for the device");
+  for (int64_t fence = num_waited_; fence < num_waited_ + kMaxFences; ++fence) {
+    Downloads& downloads = downloads_[fence % kMaxFences];
+    Deliver(status, &downloads);
+    if (fence < num_fences_) downloads.dropped.Update(status);
+  }
+  return status;
+}
+
+absl::Status Staging::Fence() {
+  WINNOW_CHECK(open_fences() < kMaxFences) << open_fences();
+  WINNOW_RETURN_IF_ERROR(CudaStatus(
+      cudaEventRecord(downloads_[num_fences_ % kMaxFences].fence, stream_), "recording an event"));
+  ++num_fences_;
   return absl::OkStatus();
+}
+
+absl::Status Staging::WaitForFence() {
+  WINNOW_CHECK(open_fences() > 0);
+  Downloads& downloads = downloads_[num_waited_++ % kMaxFences];
+  absl::Status status = std::exchange(downloads.dropped, absl::OkStatus());
+  status.Update(CudaStatus(cudaEventSynchronize(downloads.fence), "waiting for the device"));
+  Deliver(status, &downloads);
+  return status;
 }
 
 }  // namespace winnow::cuda

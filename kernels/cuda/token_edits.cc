@@ -95,6 +95,8 @@ SampleRow PackRow(const LogitsRow& row, int64_t vocab, std::vector<TokenEdit>* e
   packed.repetition_penalty = sampling.repetition_penalty;
   packed.frequency_penalty = sampling.frequency_penalty;
   packed.presence_penalty = sampling.presence_penalty;
+  packed.slot = row.slot;
+  packed.counts_drawn = row.context.output_in_flight && HasPenalties(sampling);
   AppendEdits(row, vocab, edits);
   packed.num_edits = static_cast<int32_t>(edits->size()) - packed.first_edit;
   return packed;

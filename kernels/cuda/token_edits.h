@@ -12,7 +12,8 @@ namespace winnow::cuda {
 
 // Appends the edits of a row's draw to `edits`, each token once, and returns the row for the kernel
 // with their place in the list. CHECKs what TokenContext says of token ids. O(context); prompt and
-// output are read only for penalties.
+// output are read only for penalties. A token of the output that is in flight is none of the
+// list's: the kernel adds it.
 SampleRow PackRow(const LogitsRow& row, int64_t vocab, std::vector<TokenEdit>* edits);
 
 }  // namespace winnow::cuda

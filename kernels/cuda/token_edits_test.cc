@@ -29,6 +29,19 @@ TEST(TokenEdits, ARowWithoutContextHasNone) {
   EXPECT_TRUE(EditsOf(row).empty());  // no penalty reads them
 }
 
+// The kernel adds it, where a penalty counts it at all.
+TEST(TokenEdits, ATokenInFlightIsNotInTheList) {
+  LogitsRow row;
+  row.slot = 4;
+  row.context.output_in_flight = true;
+  std::vector<TokenEdit> edits;
+  EXPECT_EQ(PackRow(row, kVocab, &edits).slot, 4);
+  EXPECT_FALSE(PackRow(row, kVocab, &edits).counts_drawn);
+  row.sampling.presence_penalty = 1;
+  EXPECT_TRUE(PackRow(row, kVocab, &edits).counts_drawn);
+  EXPECT_TRUE(edits.empty());
+}
+
 TEST(TokenEdits, EachTokenOnceWithAllThatConcernsIt) {
   const std::vector<uint32_t> prompt = {7, 2, 7}, output = {2, 5, 2}, suppressed = {5, 5};
   const std::vector<TokenBias> biases = {{2, 0.5f}, {9, -1}};

@@ -33,9 +33,10 @@ constexpr float kBadNumbers[] = {std::numeric_limits<float>::quiet_NaN(),
                                  std::numeric_limits<float>::infinity(),
                                  -std::numeric_limits<float>::infinity()};
 
-class FaultTest : public ::testing::Test {
+// With steps one after the other, and with one planned and launched beside each.
+class FaultTest : public ::testing::TestWithParam<int> {
  protected:
-  FaultTest() : demo_(FaultyDemo::ServerOptions()) {
+  FaultTest() : demo_(FaultyDemo::ServerOptions(), /*max_in_flight=*/GetParam()) {
     WINNOW_CHECK(demo_.CreateModel().ok());
     auto server = Server::Start(FaultyDemo::ServerOptions(), demo_.served(), nullptr);
     WINNOW_CHECK(server.ok()) << server.status();
@@ -119,7 +120,7 @@ class FaultTest : public ::testing::Test {
   std::unique_ptr<Client> client_;
 };
 
-TEST_F(FaultTest, BadLogitsFailTheirRequestAlone) {
+TEST_P(FaultTest, BadLogitsFailTheirRequestAlone) {
   const std::vector<Outcome> sound = AskAllAtOnce();
   for (const float bad : kBadNumbers) {
     for (const size_t num_tokens : {0, 1, 17}) {
@@ -127,7 +128,8 @@ TEST_F(FaultTest, BadLogitsFailTheirRequestAlone) {
       const int64_t faults = backend().num_faults();
       backend().SpoilLogits(100 + kFaulty, kPromptTokens + static_cast<int64_t>(num_tokens), bad);
       ExpectOnlyOneFails(sound, num_tokens);
-      EXPECT_EQ(backend().num_faults(), faults + 1) << "nothing is computed after the fault";
+      EXPECT_EQ(backend().num_faults(), faults + GetParam())
+          << "nothing is computed after the fault but what was in flight";
       backend().Heal();
       ExpectAllSound(sound);
     }
@@ -136,7 +138,7 @@ TEST_F(FaultTest, BadLogitsFailTheirRequestAlone) {
 
 // The residual stream carries it into every layer's state: slot and pages are full of it when they
 // return.
-TEST_F(FaultTest, BadStateFailsItsRequestAloneAndStaysBehind) {
+TEST_P(FaultTest, BadStateFailsItsRequestAloneAndStaysBehind) {
   const std::vector<Outcome> sound = AskAllAtOnce();
   for (const Outcome& outcome : sound) {
     EXPECT_THAT(outcome.TokenIds(), ::testing::Not(::testing::Contains(kMark)));
@@ -150,7 +152,7 @@ TEST_F(FaultTest, BadStateFailsItsRequestAloneAndStaysBehind) {
   }
 }
 
-TEST_F(FaultTest, ScoringAFaultyPromptFailsItsRequestAlone) {
+TEST_P(FaultTest, ScoringAFaultyPromptFailsItsRequestAlone) {
   const std::vector<Outcome> sound = AskAllAtOnce();
   backend().SpoilEmbedding(kMark, kBadNumbers[0]);
   v1::GenerateRequest request = Request(kFaulty);
@@ -163,7 +165,7 @@ TEST_F(FaultTest, ScoringAFaultyPromptFailsItsRequestAlone) {
   ExpectAllSound(sound);
 }
 
-TEST_F(FaultTest, FailedStepFailsItsRequestsAndTheServerGoesOn) {
+TEST_P(FaultTest, FailedStepFailsItsRequestsAndTheServerGoesOn) {
   const std::vector<Outcome> sound = AskAllAtOnce();
   for (const bool in_op : {true, false}) {
     SCOPED_TRACE(in_op);
@@ -178,7 +180,7 @@ TEST_F(FaultTest, FailedStepFailsItsRequestsAndTheServerGoesOn) {
 }
 
 // In a crowd: those of the step fail, the others do not.
-TEST_F(FaultTest, FailedStepInACrowdFailsNobodyElse) {
+TEST_P(FaultTest, FailedStepInACrowdFailsNobodyElse) {
   const std::vector<Outcome> sound = AskAllAtOnce();
   backend().FailNextOp(absl::InternalError("the device had a bad day"));
   const std::vector<Outcome> outcomes = AskAllAtOnce();
@@ -195,6 +197,8 @@ TEST_F(FaultTest, FailedStepInACrowdFailsNobodyElse) {
   ExpectAllSound(sound);
 }
 
+INSTANTIATE_TEST_SUITE_P(StepsInFlight, FaultTest, ::testing::Values(1, 2));
+
 TEST(FaultAtStartTest, EachRefusedAllocationIsAnErrorWithTheSize) {
   FaultyDemo demo(FaultyDemo::ServerOptions());
   int num_refused = 0;
@@ -205,7 +209,7 @@ TEST(FaultAtStartTest, EachRefusedAllocationIsAnErrorWithTheSize) {
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
     EXPECT_THAT(std::string(status.message()), ::testing::ContainsRegex("allocate [0-9]+ bytes"));
   }
-  EXPECT_EQ(num_refused, 5) << "slots, page tables, their edits, pages, activations";
+  EXPECT_EQ(num_refused, 6) << "slots, page tables, their edits, pages, activations, drawn tokens";
 }
 
 // A budget that no machine can address.

@@ -29,7 +29,8 @@ Options FaultyDemo::ServerOptions() {
   return options;
 }
 
-FaultyDemo::FaultyDemo(const Options& options) : options_(options) {
+FaultyDemo::FaultyDemo(const Options& options, int max_in_flight)
+    : options_(options), max_in_flight_(max_in_flight) {
   config_ = Must(LoadModelConfig(options.model + "/config.json"));
   weights_ = Must(Weights::Load(options.model, config_));
   cpu_ = Must(cpu::CpuBackend::Create({.num_threads = static_cast<int>(options.threads)}));
@@ -43,7 +44,8 @@ absl::Status FaultyDemo::CreateModel() {
                                    {.max_step_tokens = options_.max_step_tokens,
                                     .max_step_sequences = served_.plan.num_slots,
                                     .num_slots = served_.plan.num_slots,
-                                    .num_pages = served_.plan.num_pages});
+                                    .num_pages = served_.plan.num_pages,
+                                    .max_in_flight = max_in_flight_});
   if (!model.ok()) return model.status();
   model_ = *std::move(model);
   served_.model = model_.get();

@@ -21,7 +21,7 @@ class FaultyDemo {
   // 8 sequences on two threads.
   static Options ServerOptions();
 
-  explicit FaultyDemo(const Options& options);
+  explicit FaultyDemo(const Options& options, int max_in_flight = 1);
 
   FaultyBackend& backend() { return *backend_; }
   // Allocates the model's memory. Before this there is nothing to serve.
@@ -30,6 +30,7 @@ class FaultyDemo {
 
  private:
   const Options options_;
+  const int max_in_flight_;  // steps, of the model
   // In the order in which each needs the ones before it.
   ModelConfig config_;
   std::unique_ptr<const Weights> weights_;
