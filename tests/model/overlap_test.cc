@@ -40,7 +40,7 @@ std::vector<std::vector<Answer>> Serve(const std::string& checkpoint, int max_in
   return answers;
 }
 
-class OverlapTest : public testing::TestWithParam<std::string> {};
+class OverlapTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(OverlapTest, ChangesNoAnswer) {
   const auto expected = Serve(GetParam(), 1), actual = Serve(GetParam(), 2);
@@ -48,7 +48,7 @@ TEST_P(OverlapTest, ChangesNoAnswer) {
   for (int i = 0; i < kRequests; ++i) {
     ASSERT_EQ(actual[i].size(), expected[i].size());
     for (size_t c = 0; c < expected[i].size(); ++c) {
-      SCOPED_TRACE(testing::Message() << "request " << i << ", choice " << c);
+      SCOPED_TRACE(::testing::Message() << "request " << i << ", choice " << c);
       ExpectSameAnswer(actual[i][c], expected[i][c]);
       if (HasFailure()) return;
       num_stopped += expected[i][c].finish.reason == FinishReason::kStop;
@@ -83,7 +83,7 @@ TEST_P(OverlapTest, AStepThatIsNotLaunchedFailsAlone) {
   spec.sampling.temperature = 0;
   for (const int max_in_flight : {1, 2}) {
     for (const int failing : {1, 2, 3, 8}) {
-      SCOPED_TRACE(testing::Message() << max_in_flight << " in flight, step " << failing);
+      SCOPED_TRACE(::testing::Message() << max_in_flight << " in flight, step " << failing);
       FailingBackend backend(cpu->get(), failing);
       auto served = ServedCheckpoint::Load(GetParam(), {.backend = &backend,
                                                         .page_tokens = 4,
@@ -103,9 +103,9 @@ TEST_P(OverlapTest, AStepThatIsNotLaunchedFailsAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, OverlapTest,
-                         testing::Values("deploy/demo-model", "tests/golden/gdn",
-                                         "tests/golden/swa", "tests/golden/attn",
-                                         "tests/golden/lte"),
+                         ::testing::Values("deploy/demo-model", "tests/golden/gdn",
+                                           "tests/golden/swa", "tests/golden/attn",
+                                           "tests/golden/lte"),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name) c = std::isalnum(c) ? c : '_';
