@@ -160,26 +160,6 @@ void AddServerFlags(CLI::App& app, Flags* flags, ClientOptions* options) {
   app.add_flag("--load", flags->load, "Print how busy the server is, as JSON")->group(kGroup);
 }
 
-void AddSecurityFlags(CLI::App& app, ClientOptions* options) {
-  constexpr char kGroup[] = "Security";
-  TlsFlags* tls = &options->tls;
-  auto* enabled = app.add_flag("--tls", tls->enabled, "Speak TLS")->group(kGroup);
-  const auto add = [&](const std::string& flag, std::string* value, const char* type,
-                       const char* help) {
-    return app.add_option(flag, *value, help)->group(kGroup)->type_name(type);
-  };
-  add("--tls_ca", &tls->ca, "PATH", "CA certificates to trust, PEM; default: the system's")
-      ->needs(enabled);
-  auto* cert = add("--tls_cert", &tls->cert, "PATH", "Show this certificate, PEM")->needs(enabled);
-  auto* key = add("--tls_key", &tls->key, "PATH", "Its key, PEM")->needs(enabled);
-  cert->needs(key);
-  key->needs(cert);
-  add("--tls_server_name", &tls->server_name, "NAME",
-      "Name in the server's certificate, if it is not the host")
-      ->needs(enabled);
-  add("--token_file", &options->token_file, "PATH", "File with the bearer token to send");
-}
-
 void AddTokenizerFlags(CLI::App& app, Flags* flags, ClientOptions* options) {
   constexpr char kGroup[] = "Tokenizer (nothing is generated; --json prints an object)";
   auto* tokenize = app.add_flag("--tokenize", flags->tokenize, "Print the prompt's token ids");
@@ -339,7 +319,7 @@ ClientCommandLine ParseClientCommandLine(int argc, const char* const* argv,
   AddOutputFlags(app, &flags, &options);
   AddTokenizerFlags(app, &flags, &options);
   AddServerFlags(app, &flags, &options);
-  AddSecurityFlags(app, &options);
+  AddSecurityFlags(app, &options.tls, &options.token_file);
 
   ClientCommandLine line;
   try {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "client/connection_flags.h"
 #include "proto/winnow/v1/generation.pb.h"
 
 namespace winnow {
@@ -15,14 +16,6 @@ enum class OutputForm {
   kText,        // the text as it comes; of several choices, each when it is whole
   kJson,        // one object at the end
   kJsonStream,  // one line per message
-};
-
-// Paths; empty: not given.
-struct TlsFlags {
-  bool enabled = false;
-  std::string ca;           // default: the system's
-  std::string cert, key;    // the client's own; both or neither
-  std::string server_name;  // that the server's certificate must have; default: the address' host
 };
 
 struct ClientOptions {

@@ -37,17 +37,21 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ClientOptions& options) {
-  const auto credentials = Credentials(options.tls);
-  if (!credentials.ok()) return credentials.status();
-  grpc::ChannelArguments args;
-  args.SetMaxReceiveMessageSize(-1);
-  if (!options.tls.server_name.empty()) args.SetSslTargetNameOverride(options.tls.server_name);
-  return grpc::CreateCustomChannel(options.server, *credentials, args);
+  return Connect(options.server, options.tls, grpc::ChannelArguments());
 }
 
-absl::Status AddToken(const ClientOptions& options, grpc::ClientContext* context) {
-  if (options.token_file.empty()) return absl::OkStatus();
-  auto token = ReadFile(options.token_file);
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const std::string& target,
+                                                       const TlsFlags& tls,
+                                                       grpc::ChannelArguments args) {
+  const auto credentials = Credentials(tls);
+  if (!credentials.ok()) return credentials.status();
+  args.SetMaxReceiveMessageSize(-1);
+  if (!tls.server_name.empty()) args.SetSslTargetNameOverride(tls.server_name);
+  return grpc::CreateCustomChannel(target, *credentials, args);
+}
+
+absl::StatusOr<std::string> ReadAuthorization(const std::string& token_file) {
+  auto token = ReadFile(token_file);
   if (!token.ok()) return token.status();
   absl::StripAsciiWhitespace(&*token);
   // gRPC would end the process over a line break in metadata.
@@ -55,9 +59,16 @@ absl::Status AddToken(const ClientOptions& options, grpc::ClientContext* context
                                                         [](char c) { return c > ' ' && c <= '~'; });
   if (!printable) {
     return absl::InvalidArgumentError(
-        absl::StrCat(options.token_file, " must hold one token: printable ASCII without spaces"));
+        absl::StrCat(token_file, " must hold one token: printable ASCII without spaces"));
   }
-  context->AddMetadata("authorization", absl::StrCat("Bearer ", *token));
+  return absl::StrCat("Bearer ", *token);
+}
+
+absl::Status AddToken(const ClientOptions& options, grpc::ClientContext* context) {
+  if (options.token_file.empty()) return absl::OkStatus();
+  auto authorization = ReadAuthorization(options.token_file);
+  if (!authorization.ok()) return authorization.status();
+  context->AddMetadata("authorization", *std::move(authorization));
   return absl::OkStatus();
 }
 

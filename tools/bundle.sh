@@ -50,7 +50,8 @@ check_size() { # check_size FILE_OR_FOLDER MOST
 }
 
 bundle() { # bundle [DIR]
-  local out labels=(//server:winnow-server //client:winnow-client //tools:random_checkpoint) label programs=()
+  local out labels label programs=()
+  labels=(//server:winnow-server //client:winnow-client //client/load:winnow-load //tools:random_checkpoint)
   out=$(realpath -m -- "${1:-$root/.winnow/bundle}")
   if have_nvcc; then
     labels+=(//tests/gpu:run-gpu-tests //tests/bench/gpu:gpu_model //tests/bench/gpu:gpu_ops //tests/bench/gpu:gpu_state_dtype)

@@ -1,0 +1,124 @@
+// winnow-load: sends load to servers and reports what they make of it. See --help.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "client/connect.h"
+#include "client/exit_codes.h"
+#include "client/load/load_options.h"
+#include "client/load/load_run.h"
+#include "client/load/load_target.h"
+#include "client/load/measured_stage.h"
+#include "client/load/report_html.h"
+#include "client/load/report_json.h"
+#include "client/load/report_text.h"
+#include "client/load/requests_file.h"
+#include "nlohmann/json.hpp"
+
+namespace winnow::load {
+namespace {
+
+int Fail(const absl::Status& status) {
+  const bool usage = status.code() == absl::StatusCode::kInvalidArgument;
+  std::cerr << "winnow-load: " << (usage ? std::string(status.message()) : status.ToString())
+            << std::endl;
+  return usage ? kExitUsage : ExitCodeFor(status.code());
+}
+
+// Stops the run at the first Ctrl-C, the process at the second. Blocks the signals, so it must come
+// before gRPC starts its threads.
+void StopOnSignal(std::function<void()> stop) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // Left to the process' end.
+  std::thread([signals, stop = std::move(stop)] {
+    int signal = 0;
+    if (sigwait(&signals, &signal) == 0) stop();
+    if (sigwait(&signals, &signal) == 0) _exit(kExitStopped);
+  }).detach();
+}
+
+absl::StatusOr<std::vector<FileRequest>> ReadRequests(const std::string& path) {
+  if (path.empty()) return std::vector<FileRequest>();
+  const auto text = ReadFile(path);
+  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+  auto requests = ParseRequests(*text);
+  if (requests.ok()) return requests;
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", requests.status().message()));
+}
+
+absl::Status WriteFile(const std::string& path, const std::string& text) {
+  if (path == "-") {
+    std::cout << text << std::flush;
+    return absl::OkStatus();
+  }
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (file) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("cannot write ", path));
+}
+
+absl::Status WriteReports(const LoadOptions& options, const MeasuredRun& run) {
+  // The table would get into the way of JSON on standard output.
+  if (!options.quiet) (options.json == "-" ? std::cerr : std::cout) << RunToText(options, run);
+  if (!options.json.empty()) {
+    const std::string json =
+        RunToJson(options, run)
+            .dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
+    absl::Status status = WriteFile(options.json, json + "\n");
+    if (!status.ok()) return status;
+  }
+  return options.html.empty() ? absl::OkStatus() : WriteFile(options.html, RunToHtml(options, run));
+}
+
+int ExitCodeOf(const MeasuredRun& run) {
+  int64_t answered = 0;
+  for (const MeasuredStage& stage : run.stages) {
+    if (stage.summary.stopped) return kExitStopped;
+    answered += stage.summary.completed + stage.summary.cancelled;
+  }
+  return answered > 0 ? kExitOk : kExitOther;
+}
+
+int Run(const LoadOptions& options) {
+  signal(SIGPIPE, SIG_IGN);
+  auto requests = ReadRequests(options.requests_file);
+  if (!requests.ok()) return Fail(requests.status());
+  // Outlives the thread that waits for signals.
+  auto* stopper = new Stopper();
+  StopOnSignal([stopper] { stopper->Stop(); });
+  auto target = LoadTarget::Create(options);
+  if (!target.ok()) return Fail(target.status());
+  const auto info = (*target)->GetModelInfo(options.model);
+  if (!info.ok()) return Fail(info.status());
+  const MeasuredRun run = RunLoad(options, *std::move(requests), *info, target->get(), stopper);
+  const absl::Status written = WriteReports(options, run);
+  return written.ok() ? ExitCodeOf(run) : Fail(written);
+}
+
+}  // namespace
+}  // namespace winnow::load
+
+int main(int argc, char** argv) {
+  const winnow::load::LoadCommandLine line = winnow::load::ParseLoadCommandLine(argc, argv);
+  if (!line.options.has_value()) {
+    std::fputs(line.text.c_str(), line.exit_code == 0 ? stdout : stderr);
+    return line.exit_code;
+  }
+  return winnow::load::Run(*line.options);
+}
