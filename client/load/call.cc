@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/time/clock.h"
 
 namespace winnow::load {
@@ -81,7 +82,7 @@ void Call::ReadNext() {
 void Call::OnDone(const grpc::Status& status) {
   record_.end_ns = NowNs();
   record_.code = static_cast<absl::StatusCode>(status.error_code());
-  record_.message = status.error_message();
+  record_.message = absl::CEscape(status.error_message());
   owner_->OnCallDone(this);
 }
 

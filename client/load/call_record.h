@@ -36,7 +36,7 @@ struct CallRecord {
   bool finished = false;       // the message that ends an answer has come
   bool cancelled = false;      // by this client, as planned
   absl::StatusCode code = absl::StatusCode::kUnknown;
-  std::string message;
+  std::string message;  // the status', with escapes for what is not printable ASCII
 
   bool completed() const { return code == absl::StatusCode::kOk && finished; }
   // Cancelled before its end, as planned.

@@ -10,6 +10,12 @@ namespace {
 
 constexpr double kMaxFactor = 1000;
 
+// To three digits: no rate is measured as exactly as more would say.
+double Rounded(double rate) {
+  const double unit = std::pow(10, std::floor(std::log10(rate)) - 2);
+  return std::round(rate / unit) * unit;
+}
+
 // What the search knows: everything up to `met` is taken to be met, everything from `missed` on
 // not.
 struct Bounds {
@@ -24,7 +30,7 @@ struct Bounds {
     if (!met.has_value())
       return *missed > lowest ? std::optional(std::max(*missed / 2, lowest)) : std::nullopt;
     if (*missed / *met <= kRateTolerance) return std::nullopt;
-    return std::sqrt(*met * *missed);
+    return Rounded(std::sqrt(*met * *missed));
   }
 };
 

@@ -86,7 +86,7 @@ void AddRequestFlags(CLI::App& app, Flags* flags, LoadOptions* options) {
       ->group(kGroup)
       ->type_name("PATH");
   app.add_option("--cancel_share", options->cancel_share,
-                 "Of requests cancelled after some of their tokens; 0 to 1")
+                 "Of requests cancelled within the first half of their\noutput; 0 to 1")
       ->group(kGroup)
       ->capture_default_str();
   app.add_option("--slow_share", options->slow_share, "Of requests read slowly; 0 to 1")

@@ -25,7 +25,7 @@ std::string ToString(const LoadLevel& level);
 
 // Limits in milliseconds that a good request keeps; absent: any.
 struct Slos {
-  std::optional<double> ttft_ms, tpot_ms, e2el_ms;
+  std::optional<double> ttft_ms = {}, tpot_ms = {}, e2el_ms = {};
   bool empty() const { return !ttft_ms && !tpot_ms && !e2el_ms; }
 };
 

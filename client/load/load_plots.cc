@@ -215,6 +215,7 @@ Plot TtftOverTime(const MeasuredRun& run) {
     const size_t step = stage.records.size() / kMaxDots + 1;
     for (size_t i = 0; i < stage.records.size(); i += step) {
       const CallRecord& record = stage.records[i];
+      if (record.behaviour == Behaviour::kReadSlowly) continue;
       if (const auto ms = TtftMs(record); ms.has_value()) {
         series.points.push_back({timeline.Seconds(record.scheduled_ns), *ms});
       }

@@ -21,7 +21,8 @@ Plot TokensAgainstLevel(const MeasuredRun& run);
 Plot LatencyAgainstLevel(const LoadOptions& options, const MeasuredRun& run);
 
 // Over the whole run, in seconds since its start, with the warm-up: tokens received per second,
-// requests open, and each request's time to its first token at the time it was to be sent.
+// requests open, and each request's time to its first token (but for slow readers) at the time it
+// was to be sent.
 Plot TokensOverTime(const MeasuredRun& run);
 Plot OpenOverTime(const MeasuredRun& run);
 Plot TtftOverTime(const MeasuredRun& run);

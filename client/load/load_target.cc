@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "client/connect.h"
+#include "client/load/retry_count.h"
 #include "client/load/server_addresses.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/channel_arguments.h"
@@ -22,6 +23,7 @@ constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
 grpc::ChannelArguments ChannelArgs(const LoadOptions& options) {
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  args.SetInt(GRPC_ARG_MAX_CHANNEL_TRACE_EVENT_MEMORY_PER_NODE, kTraceBytes);
   args.SetServiceConfigJSON(ServiceConfig(options.retry_policy));
   // A target of several numbers has no host: TLS and the server shall see the first one's.
   if (options.servers.size() > 1) args.SetString(GRPC_ARG_DEFAULT_AUTHORITY, options.servers[0]);

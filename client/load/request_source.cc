@@ -56,7 +56,7 @@ void RequestSource::FillPrompt(const FileRequest& line, v1::GenerateRequest* req
 
 void RequestSource::DrawBehaviour(int output_tokens, PlannedRequest* planned) {
   const double share = std::uniform_real_distribution<double>(0, 1)(behaviours_);
-  const int last = std::max(1, output_tokens - 1);
+  const int last = std::max(1, output_tokens / 2);
   const int cancel_after = std::uniform_int_distribution<int>(1, last)(behaviours_);
   if (share < options_.cancel_share) {
     planned->behaviour = Behaviour::kCancel;

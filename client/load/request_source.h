@@ -16,7 +16,9 @@ enum class Behaviour { kRead, kCancel, kReadSlowly };
 
 struct PlannedRequest {
   Behaviour behaviour = Behaviour::kRead;
-  uint32_t cancel_after_tokens = 0;  // of kCancel: 1..output tokens - 1 where there are two or more
+  // Of kCancel: one of 1..half of the output tokens. The half leaves the server, which runs ahead
+  // of what has been read, something to stop.
+  uint32_t cancel_after_tokens = 0;
   v1::GenerateRequest request;
 };
 

@@ -36,7 +36,7 @@ absl::Status ReadIds(const json& value, std::vector<uint32_t>* ids) {
 
 absl::Status ReadField(const std::string& field, const json& value, FileRequest* request) {
   if (field == "prompt") {
-    if (!value.is_string() || value.empty()) return Wrong(field, value, "a text, not empty");
+    if (!value.is_string() || value == "") return Wrong(field, value, "a text, not empty");
     request->prompt = value.get<std::string>();
   } else if (field == "prompt_token_ids") {
     return ReadIds(value, &request->prompt_token_ids);

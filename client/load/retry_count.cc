@@ -34,11 +34,22 @@ int64_t CallsStarted(const json& entity) {
   return data == entity.end() ? 0 : Number(*data, "callsStarted");
 }
 
+int64_t TimesReady(const json& subchannel) {
+  const json::json_pointer events("/data/trace/events");
+  if (!subchannel.contains(events)) return 0;
+  int64_t times = 0;
+  for (const json& event : subchannel[events]) {
+    times += event.value("description", "") == "Subchannel state change to READY";
+  }
+  return times;
+}
+
 int64_t RetriesOf(const json& channel) {
   int64_t retries = -CallsStarted(channel);
   for (const json& ref : channel.value("subchannelRef", json::array())) {
     const json answer = Parse(grpc_channelz_get_subchannel(Number(ref, "subchannelId")));
-    retries += CallsStarted(answer.value("subchannel", json::object()));
+    const json subchannel = answer.value("subchannel", json::object());
+    retries += CallsStarted(subchannel) - TimesReady(subchannel);
   }
   return retries;
 }
