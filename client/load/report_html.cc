@@ -18,9 +18,8 @@ constexpr char kStyle[] =
     "margin:24px auto;padding:0 16px}\n"
     "h1{font-size:24px}h2{font-size:18px;margin:32px 0 8px}\n"
     "table{border-collapse:collapse;margin:8px 0;font-size:14px}\n"
-    "th,td{padding:4px 10px;text-align:right;border-bottom:1px solid #dddddd}\n"
+    "th,td{padding:4px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid #dddddd}\n"
     "th{font-weight:600}th:first-child,td:first-child{text-align:left}\n"
-    "td.text,th.text{text-align:left}\n"
     ".wide{overflow-x:auto}svg{width:100%;height:auto;margin:8px 0}\n"
     "p.note{color:#555555;font-size:13px}\n";
 
