@@ -29,11 +29,15 @@
 namespace winnow::load {
 namespace {
 
-int Fail(const absl::Status& status) {
-  const bool usage = status.code() == absl::StatusCode::kInvalidArgument;
-  std::cerr << "winnow-load: " << (usage ? std::string(status.message()) : status.ToString())
-            << std::endl;
-  return usage ? kExitUsage : ExitCodeFor(status.code());
+// What the command line or a file that it names says wrong.
+int WrongUsage(const absl::Status& status) {
+  std::cerr << "winnow-load: " << status.message() << std::endl;
+  return kExitUsage;
+}
+
+int ServerSays(const absl::Status& status) {
+  std::cerr << "winnow-load: " << status.ToString() << std::endl;
+  return ExitCodeFor(status.code());
 }
 
 // Stops the run at the first Ctrl-C, the process at the second. Blocks the signals, so it must come
@@ -55,7 +59,7 @@ void StopOnSignal(std::function<void()> stop) {
 absl::StatusOr<std::vector<FileRequest>> ReadRequests(const std::string& path) {
   if (path.empty()) return std::vector<FileRequest>();
   const auto text = ReadFile(path);
-  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+  if (!text.ok()) return text.status();
   auto requests = ParseRequests(*text);
   if (requests.ok()) return requests;
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", requests.status().message()));
@@ -98,17 +102,17 @@ int ExitCodeOf(const MeasuredRun& run) {
 int Run(const LoadOptions& options) {
   signal(SIGPIPE, SIG_IGN);
   auto requests = ReadRequests(options.requests_file);
-  if (!requests.ok()) return Fail(requests.status());
+  if (!requests.ok()) return WrongUsage(requests.status());
   // Outlives the thread that waits for signals.
   auto* stopper = new Stopper();
   StopOnSignal([stopper] { stopper->Stop(); });
   auto target = LoadTarget::Create(options);
-  if (!target.ok()) return Fail(target.status());
+  if (!target.ok()) return WrongUsage(target.status());
   const auto info = (*target)->GetModelInfo(options.model);
-  if (!info.ok()) return Fail(info.status());
+  if (!info.ok()) return ServerSays(info.status());
   const MeasuredRun run = RunLoad(options, *std::move(requests), *info, target->get(), stopper);
   const absl::Status written = WriteReports(options, run);
-  return written.ok() ? ExitCodeOf(run) : Fail(written);
+  return written.ok() ? ExitCodeOf(run) : WrongUsage(written);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ using ::testing::Not;
 
 constexpr char kServer[] = "server/winnow-server";
 constexpr char kClient[] = "client/winnow-client";
+constexpr char kLoad[] = "client/load/winnow-load";
 constexpr char kToken[] = "token-of-one-0123456789";
 constexpr char kBearer[] = "Bearer token-of-one-0123456789";
 
@@ -85,6 +86,25 @@ class SecurityProcessTest : public ::testing::Test {
 
   const TestCa ca_{"ca"};
 };
+
+TEST_F(SecurityProcessTest, LoadSpeaksTlsAndShowsItsToken) {
+  const auto server =
+      StartServer({Flag("tls_cert", "server.pem"), Flag("tls_key", "server.key"),
+                   Flag("tls_client_ca", "ca.pem"), Flag("auth_file", "tenants.json")});
+  const std::string load = absl::StrCat(kLoad, " --server=", server->address(),
+                                        " --concurrency=2 --num_requests=4 --prompt_tokens=5"
+                                        " --output_tokens=3 ");
+  const std::string tls =
+      absl::StrCat("--tls ", Flag("tls_ca", "ca.pem"), " ", Flag("tls_cert", "client.pem"), " ",
+                   Flag("tls_key", "client.key"), " ");
+  const Ended run = RunCommand(absl::StrCat(load, tls, Flag("token_file", "token")));
+  EXPECT_EQ(run.exit_code, kExitOk) << run.output;
+  EXPECT_THAT(run.output, Not(HasSubstr("Failed")));
+  EXPECT_EQ(RunCommand(load + tls).exit_code, kExitRefused) << "without a token";
+  const Ended unreadable = RunCommand(absl::StrCat(load, tls, Flag("token_file", "none")));
+  EXPECT_EQ(unreadable.exit_code, kExitUsage);
+  EXPECT_THAT(unreadable.output, HasSubstr(absl::StrCat("cannot read ", Path("none"))));
+}
 
 TEST_F(SecurityProcessTest, ClientSpeaksTlsAndShowsCertificateAndToken) {
   const auto server =
