@@ -11,7 +11,8 @@ Engine::Engine(Model* model, EngineOptions options)
     : model_(model),
       options_(std::move(options)),
       scheduler_(model->state_spec(), options_.scheduler),
-      stats_{.load = scheduler_.load()},
+      progress_{.load = scheduler_.load()},
+      published_(progress_),
       loop_([this] { Loop(); }) {}
 
 Engine::~Engine() {
@@ -34,11 +35,12 @@ absl::Status Engine::Submit(std::shared_ptr<Request> request) {
     if (ended_) return absl::UnavailableError("the engine has ended");
     if (drain_deadline_.has_value()) return absl::UnavailableError("the server is shutting down");
     const absl::Status room = CheckQueueRoom(
-        options_.scheduler, stats_.load.waiting + static_cast<int64_t>(inbox_.size()),
-        stats_.load.waiting_prompt_tokens + inbox_prompt_tokens_, request->num_prompt());
+        options_.scheduler, progress_.load.waiting + static_cast<int64_t>(inbox_.size()),
+        progress_.load.waiting_prompt_tokens + inbox_prompt_tokens_, request->num_prompt());
     if (!room.ok()) return room;
     inbox_prompt_tokens_ += request->num_prompt();
     inbox_.push_back(std::move(request));
+    Publish();
   }
   wake_.notify_one();
   return absl::OkStatus();
@@ -47,16 +49,28 @@ absl::Status Engine::Submit(std::shared_ptr<Request> request) {
 void Engine::Drain(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(mu_);
   drain_deadline_ = std::min(deadline, drain_deadline_.value_or(absl::InfiniteFuture()));
+  progress_.draining = 1;
+  Publish();
   drained_.wait(lock, [this] { return idle_ && inbox_.empty(); });
 }
 
 EngineStats Engine::Stats() const {
-  const std::lock_guard<std::mutex> lock(mu_);
-  EngineStats stats = stats_;
-  stats.load.waiting += static_cast<int64_t>(inbox_.size());
-  stats.load.waiting_prompt_tokens += inbox_prompt_tokens_;
-  stats.draining = drain_deadline_.has_value();
+  const Progress progress = published_.Read();
+  EngineStats stats;
+  stats.load = progress.load;
+  stats.draining = progress.draining != 0;
+  stats.num_steps = progress.totals.num_steps;
+  stats.num_prompt_tokens = progress.totals.num_prompt_tokens;
+  stats.num_generated_tokens = progress.totals.num_generated_tokens;
+  stats.work = scheduler_.work();
   return stats;
+}
+
+void Engine::Publish() {
+  Progress progress = progress_;
+  progress.load.waiting += static_cast<int64_t>(inbox_.size());
+  progress.load.waiting_prompt_tokens += inbox_prompt_tokens_;
+  published_.Write(progress);
 }
 
 // ---- The loop thread ----
@@ -103,8 +117,8 @@ bool Engine::TakeOrders() {
 }
 
 std::vector<std::shared_ptr<Request>> Engine::TakeInbox() {
-  stats_.load.waiting += static_cast<int64_t>(inbox_.size());
-  stats_.load.waiting_prompt_tokens += std::exchange(inbox_prompt_tokens_, 0);
+  progress_.load.waiting += static_cast<int64_t>(inbox_.size());
+  progress_.load.waiting_prompt_tokens += std::exchange(inbox_prompt_tokens_, 0);
   return std::exchange(inbox_, {});
 }
 
@@ -138,11 +152,9 @@ absl::Status Engine::CommitOldest() {
 void Engine::PublishAndDeliver() {
   {
     const std::lock_guard<std::mutex> lock(mu_);
-    const WorkTotals& totals = scheduler_.totals();
-    stats_.load = scheduler_.load();
-    stats_.num_steps = totals.num_steps;
-    stats_.num_prompt_tokens = totals.num_prompt_tokens;
-    stats_.num_generated_tokens = totals.num_generated_tokens;
+    progress_.load = scheduler_.load();
+    progress_.totals = scheduler_.totals();
+    Publish();
   }
   scheduler_.Deliver();
 }

@@ -36,6 +36,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "model/model.h"
+#include "scheduler/published.h"
 #include "scheduler/request.h"
 #include "scheduler/scheduler.h"
 
@@ -54,6 +55,7 @@ struct EngineStats {
   uint64_t num_steps = 0;             // failed ones included
   uint64_t num_prompt_tokens = 0;     // computed
   uint64_t num_generated_tokens = 0;  // sampled
+  WorkCounts work;                    // may be ahead of the numbers above by what a step does
 };
 
 class Engine {
@@ -86,13 +88,19 @@ class Engine {
   void Drain(absl::Time deadline);
 
   // How things stood when the last step was planned or committed, new requests included. A request
-  // whose OnFinish was called holds nothing in it.
+  // whose OnFinish was called holds nothing in it, and is counted. Takes no lock: the loop never
+  // waits for it.
   EngineStats Stats() const;
 
  private:
   struct Step {
     StepBatch batch;
     absl::Status launched;
+  };
+  struct Progress {
+    LoadStats load;
+    WorkTotals totals;
+    uint64_t draining = 0;  // a whole word, as Published wants it
   };
 
   void Loop();
@@ -105,6 +113,8 @@ class Engine {
   bool Launch(StepBatch batch);
   // Waits for the oldest step in flight and takes its outcome in. An error: the device is lost.
   absl::Status CommitOldest();
+  // Lets Stats see progress_ and the inbox.
+  void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Publishes the load and only then tells the sinks of what ended.
   void PublishAndDeliver();
   // Refuses from now on and ends everything, new requests included.
@@ -113,7 +123,7 @@ class Engine {
   Model* const model_;
   const EngineOptions options_;
 
-  Scheduler scheduler_;         // loop thread only, but for const data
+  Scheduler scheduler_;         // loop thread only, but for const data and work()
   std::deque<Step> in_flight_;  // loop thread only; oldest first
 
   mutable std::mutex mu_;
@@ -123,7 +133,8 @@ class Engine {
   int64_t inbox_prompt_tokens_ ABSL_GUARDED_BY(mu_) = 0;
   // load.waiting counts what left the inbox and may be in the scheduler's queue: never too few, so
   // that Submit can decide.
-  EngineStats stats_ ABSL_GUARDED_BY(mu_);
+  Progress progress_ ABSL_GUARDED_BY(mu_);
+  Published<Progress> published_;  // written with mu_ held; load.waiting counts the inbox too
   bool idle_ ABSL_GUARDED_BY(mu_) = false;   // the loop sleeps and the scheduler is empty
   bool ended_ ABSL_GUARDED_BY(mu_) = false;  // no more requests: the device is gone
   bool stop_ ABSL_GUARDED_BY(mu_) = false;   // the destructor's wish

@@ -29,6 +29,8 @@ TEST_F(EngineTest, AnswersARequestAndCountsIt) {
   EXPECT_EQ(stats.num_prompt_tokens, 20u);
   EXPECT_EQ(stats.num_generated_tokens, 5u);
   EXPECT_EQ(stats.num_steps, 3u + 4u);
+  EXPECT_EQ(stats.work.step_tokens.sum, 20 + 4);
+  EXPECT_EQ(stats.work.finished[static_cast<size_t>(FinishReason::kLength)], 1u);
   EXPECT_FALSE(stats.draining);
   ExpectAsAlone(Submit(Spec(3, 1)));  // after having been idle
   ExpectNothingLeft();

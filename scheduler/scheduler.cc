@@ -35,7 +35,8 @@ Scheduler::Scheduler(const StateSpec& spec, const SchedulerOptions& options)
       slots_(options.num_slots),
       pages_(options.num_pages),
       turns_(options.max_step_tokens, std::min(options.prompt_piece, options.max_step_tokens)),
-      waiting_(options.priority_ageing) {
+      waiting_(options.priority_ageing),
+      stats_(spec) {
   WINNOW_CHECK(options.num_slots >= 1) << options.num_slots;
   WINNOW_CHECK(options.max_waiting >= 1) << options.max_waiting;
 }
@@ -128,6 +129,7 @@ StepBatch Scheduler::Plan(absl::Time now) {
   batch.row_offsets.push_back(0);
   for (const Turn& turn : step.turns) AddTurn(turn, &batch);
   in_flight_.push_back(std::move(step));
+  stats_.StepPlanned(now);
   return batch;
 }
 
@@ -150,6 +152,7 @@ void Scheduler::Admit(absl::Time now) {
     Request& request = *running_.back();
     request.Transition(RequestState::kWaiting, RequestState::kRunning);
     request.admitted = now;
+    stats_.Admitted(request);
     Sequence& first = request.sequences.front();
     first.state = SequenceState::kRunning;
     first.slot = slots_.Acquire(request.slots);

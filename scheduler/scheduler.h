@@ -57,6 +57,7 @@
 #include "scheduler/slot_pool.h"
 #include "scheduler/turns.h"
 #include "scheduler/waiting_queue.h"
+#include "scheduler/work_stats.h"
 
 namespace winnow {
 
@@ -130,6 +131,7 @@ class Scheduler {
   bool idle() const { return waiting_.empty() && running_.empty() && in_flight_.empty(); }
   LoadStats load() const;
   const WorkTotals& totals() const { return totals_; }
+  WorkCounts work() const { return stats_.Read(); }  // thread-safe
   int64_t prompt_piece() const { return turns_.prompt_piece(); }
 
   // Rebuilds every invariant from scratch and CHECKs it; for tests. Valid between any two calls.
@@ -215,6 +217,7 @@ class Scheduler {
   uint64_t next_order_ = 0;
   uint64_t num_planned_steps_ = 0;
   WorkTotals totals_;
+  WorkStats stats_;
 };
 
 }  // namespace winnow

@@ -40,6 +40,7 @@ void Scheduler::Commit(const StepBatch& batch, const absl::StatusOr<StepResult>&
     FailStep(step, result.status(), now);
   }
   ++totals_.num_steps;
+  stats_.StepEnded(batch, result.ok(), now);
   RemoveFinished();
 }
 
@@ -142,6 +143,7 @@ void Scheduler::DeliverRows(const Turn& turn, const SequenceResult& result, absl
   }
   if (!request.prompt_computed(*turn.sequence)) return;
   request.prompt_done = now;
+  stats_.PromptComputed(request);
   request.sink().OnPromptComputed();
   for (size_t choice = 0; choice < sampled.size(); ++choice) {
     AppendToken(request, request.sequences[choice], *sampled[choice], now);
@@ -154,6 +156,7 @@ void Scheduler::AppendToken(Request& request, Sequence& sequence, const RowResul
   const RequestSpec& spec = request.spec();
   sequence.output.push_back(row.token);
   ++totals_.num_generated_tokens;
+  stats_.TokenSampled(sequence, now);
   request.sink().OnToken(sequence.choice, ToOutputToken(row));
 
   const bool may_stop = sequence.output.size() > spec.min_tokens;
@@ -198,6 +201,7 @@ void Scheduler::Finish(Request& request, Sequence& sequence, FinishInfo info, ab
   info.num_output_tokens = static_cast<uint32_t>(sequence.output.size());
   info.kept_counts = sequence.kept_counts;
   FillTimes(request, now, &info);
+  stats_.ChoiceEnded(request, info, now);
   ended_.push_back({request.shared_from_this(), sequence.choice, std::move(info)});
 }
 

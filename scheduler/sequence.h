@@ -8,8 +8,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "model/state_spec.h"
 #include "scheduler/sequence_pages.h"
 #include "scheduler/stop_matcher.h"
@@ -40,6 +42,7 @@ struct Sequence {
   // The step for which it was last planned; or the last one planned before it was admitted or
   // forked.
   uint64_t last_step = 0;
+  std::optional<absl::Time> last_token_time;  // when its last output token was sampled
   std::unique_ptr<StopMatcher> stop_matcher;  // null: no stop strings
 };
 
