@@ -1,10 +1,11 @@
-// Options: everything that the server's command line says, in one validated struct.
+// Options: everything that the server's command line says, and the file that it may name with
+// --config, in one validated struct.
 //
 //   CommandLine line = ParseCommandLine(argc, argv);
 //   if (!line.options) { (line.exit_code == 0 ? std::cout : std::cerr) << line.text; return
 //   line.exit_code; }
 //
-// Every error names the flag, the value given and what is allowed.
+// Every error names the flag, the value given and what is allowed, and where it is in the file.
 #ifndef WINNOW_SERVER_OPTIONS_H_
 #define WINNOW_SERVER_OPTIONS_H_
 
@@ -73,15 +74,20 @@ struct Options {
   absl::Duration shutdown_delay = absl::Seconds(5);
   absl::Duration drain_timeout = absl::Seconds(60);
 
+  // Metrics.
+  int64_t metrics_port = 0;              // 0: none
+  std::string metrics_aliases = "none";  // or "vllm"
+
   // Logging.
   std::string log_level = "info";
+  std::string log_format = "text";  // or "json"
   bool log_requests = false;
 };
 
 struct CommandLine {
   std::optional<Options> options;  // absent: print `text` and exit with `exit_code`
   std::string text;
-  int exit_code = 0;  // 0: help or version was asked for; 1: wrong usage
+  int exit_code = 0;  // 0: help, version or configuration was asked for; 1: wrong usage
 };
 
 CommandLine ParseCommandLine(int argc, const char* const* argv);

@@ -22,6 +22,7 @@ libicu-dev|tokenizer: Unicode normalization
 libpcre2-dev|tokenizer: regular expressions
 libspdlog-dev|logging
 libssl-dev|certificates and hashes, for TLS and tokens
+libyaml-dev|flags from files
 prometheus-cpp-dev|metrics
 EOF
   [[ $1 != bundle ]] || cat <<'EOF'
@@ -32,6 +33,9 @@ libbenchmark-dev|benchmarks
 libfuzzer-14-dev|fuzzing
 libgmock-dev|tests
 libgtest-dev|tests
+EOF
+  [[ $1 != test ]] || cat <<'EOF'
+prometheus|tests: prometheus and promtool, for metrics
 EOF
 }
 
