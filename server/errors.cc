@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/any.pb.h"
 #include "google/protobuf/message.h"
@@ -13,6 +14,7 @@ namespace winnow {
 namespace {
 
 constexpr char kDomain[] = "winnow";
+constexpr char kTenantSubject[] = "tenant:";  // then its name
 constexpr char kTypePrefix[] = "type.googleapis.com/";
 // After which a refused client may try again: steps take milliseconds to a second.
 constexpr absl::Duration kRetryDelay = absl::Seconds(1);
@@ -76,7 +78,7 @@ absl::Status PermissionDenied(google::rpc::ErrorInfo info, absl::string_view ten
 }
 
 absl::Status TenantExhausted(absl::string_view tenant, absl::string_view why) {
-  return Exhausted(absl::StrCat("tenant:", tenant), absl::StrCat("tenant ", tenant, " ", why));
+  return Exhausted(absl::StrCat(kTenantSubject, tenant), absl::StrCat("tenant ", tenant, " ", why));
 }
 
 }  // namespace
@@ -193,6 +195,14 @@ absl::Status InternalFault(absl::string_view request_id, absl::string_view why) 
   (*info.mutable_metadata())["request_id"] = std::string(request_id);
   Attach(status, info);
   return status;
+}
+
+bool IsTenantLimit(const absl::Status& status) {
+  google::rpc::QuotaFailure quota;
+  const auto payload = status.GetPayload(TypeUrl(quota));
+  return payload.has_value() && quota.ParseFromString(std::string(*payload)) &&
+         quota.violations_size() > 0 &&
+         absl::StartsWith(quota.violations(0).subject(), kTenantSubject);
 }
 
 std::optional<absl::Duration> RetryDelay(const absl::Status& status) {

@@ -65,6 +65,9 @@ absl::Status NeverInQuota(absl::string_view tenant, int64_t tokens, int64_t toke
 
 absl::Status InternalFault(absl::string_view request_id, absl::string_view why);
 
+// Whether it is one of a tenant's limits that a status of RESOURCE_EXHAUSTED is about.
+bool IsTenantLimit(const absl::Status& status);
+
 // What the RetryInfo of a status says, if it has one.
 std::optional<absl::Duration> RetryDelay(const absl::Status& status);
 

@@ -4,9 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -18,7 +16,6 @@
 #include "server/request_log.h"
 #include "server/stop_text_matcher.h"
 #include "server/validate.h"
-#include "spdlog/spdlog.h"
 
 namespace winnow {
 namespace {
@@ -60,10 +57,11 @@ GenerateCall::GenerateCall(ServiceContext* service, grpc::CallbackServerContext*
     : service_(service),
       context_(context),
       message_in_(request),
+      arrival_(absl::Now()),
       buffer_(service->stream_buffer_tokens) {}
 
 void GenerateCall::Begin() {
-  spec_.arrival = absl::Now();
+  spec_.arrival = arrival_;
   spec_.deadline = Deadline(*context_);
   const std::string& id = message_in_->request_id();
   spec_.id = id.empty() || !ValidateRequestId(id).ok() ? RandomRequestId() : id;
@@ -178,7 +176,8 @@ absl::Status GenerateCall::SubmitToEngine() {
     request_ = request;
   }
   absl::Status status = ForClient(service_->engine->Submit(std::move(request)));
-  if (status.ok()) lease_.KeepPrompt();
+  taken_ = status.ok();
+  if (taken_) lease_.KeepPrompt();
   return status;
 }
 
@@ -213,13 +212,13 @@ void GenerateCall::WriteNext() {
   { const std::lock_guard<std::mutex> handover(mu_); }
   if (!last) return StartWrite(&message_out_);
   const absl::Status status = builder_->status();
-  Log(status);
+  RecordEnd(status);
   lease_.Close();
   StartWriteAndFinish(&message_out_, grpc::WriteOptions(), ToGrpcStatus(status, context_));
 }
 
 void GenerateCall::End(const absl::Status& status) {
-  Log(status);
+  RecordEnd(status);
   lease_.Close();
   Finish(ToGrpcStatus(status, context_));
 }
@@ -302,21 +301,23 @@ void GenerateCall::OnFinish(uint32_t choice, FinishInfo info) {
   AddOutput([&] { buffer_.AddFinish(choice, std::move(info)); });
 }
 
-void GenerateCall::Log(const absl::Status& status) const {
-  std::string line =
-      absl::StrCat("request ", facts_.request_id, ": ", absl::StatusCodeToString(status.code()));
-  // Messages hold what clients sent, though never their prompts: no line breaks from there.
-  if (!status.ok()) absl::StrAppend(&line, ": ", absl::CEscape(status.message()));
-  if (lease_.tenant() != nullptr) absl::StrAppend(&line, "; tenant ", lease_.tenant()->name());
-  absl::StrAppend(&line, "; ", facts_.num_prompt_tokens, " prompt tokens");
+void GenerateCall::RecordEnd(const absl::Status& status) const {
+  if (!taken_) service_->call_counts.CountUntaken(status);
+  RequestEnd end;
+  end.request_id = facts_.request_id;
+  end.status = status;
+  if (lease_.tenant() != nullptr) end.tenant = lease_.tenant()->name();
+  end.num_prompt_tokens = facts_.num_prompt_tokens;
+  end.total_time = absl::Now() - arrival_;
   if (builder_.has_value() && builder_->ended()) {
     const FinishInfo& finish = builder_->first_finish();
-    absl::StrAppendFormat(&line, ", %d output tokens, queued %.3f s, prompt %.3f s, output %.3f s",
-                          builder_->num_output_tokens(), absl::ToDoubleSeconds(finish.queue_time),
-                          absl::ToDoubleSeconds(finish.prefill_time),
-                          absl::ToDoubleSeconds(finish.decode_time));
+    end.output = {.num_tokens = builder_->num_output_tokens(),
+                  .reason = finish.reason,
+                  .queue_time = finish.queue_time,
+                  .prefill_time = finish.prefill_time,
+                  .decode_time = finish.decode_time};
   }
-  spdlog::info("{}", line);
+  LogRequestEnd(end);
 }
 
 }  // namespace winnow

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "proto/winnow/v1/generation.pb.h"
@@ -68,7 +69,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
   bool Refill();
   void WriteNext();
   void End(const absl::Status& status);
-  void Log(const absl::Status& status) const;
+  // Counts and logs it, before the client can see it.
+  void RecordEnd(const absl::Status& status) const;
 
   bool TakeIfIdle();  // REQUIRES mu_ held
   // Lets `change` edit the buffer, then has the delivery queue write if nobody does already.
@@ -81,12 +83,14 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
   ServiceContext* const service_;
   grpc::CallbackServerContext* const context_;
   const v1::GenerateRequest* const message_in_;
+  const absl::Time arrival_;
   std::shared_ptr<GenerateCall> self_;  // until OnDone
 
   // The owner's.
   RequestSpec spec_;  // until it is submitted
   StreamFacts facts_;
-  TenantLease lease_;  // until End or the last write; the engine's thread counts tokens in it
+  bool taken_ = false;  // by the engine, which then counts it
+  TenantLease lease_;   // until End or the last write; the engine's thread counts tokens in it
   std::optional<ResponseBuilder> builder_;  // from submission on
   v1::GenerateResponse message_out_;        // of the write in flight
 

@@ -9,12 +9,11 @@
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
-#include "google/protobuf/stubs/logging.h"
 #include "server/loaded_model.h"
+#include "server/log.h"
 #include "server/server.h"
 #include "server/stop_events.h"
 #include "server/version.h"
-#include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
 namespace winnow {
@@ -22,17 +21,6 @@ namespace {
 
 // For clients to take what has been written when the engine is done.
 constexpr absl::Duration kCloseGrace = absl::Seconds(2);
-
-void StartLogging(const std::string& level) {
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("winnow"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
-  spdlog::set_level(spdlog::level::from_str(level));
-  // It writes a line for every string that is no UTF-8: clients must not fill the log.
-  google::protobuf::SetLogHandler(
-      [](google::protobuf::LogLevel, const char*, int, const std::string& message) {
-        spdlog::debug("protobuf: {}", message);
-      });
-}
 
 int CannotStart(const absl::Status& status) {
   std::fprintf(stderr, "winnow-server: %s\n", std::string(status.message()).c_str());
@@ -93,6 +81,9 @@ int ServeUntilStopped(const Options& options, const ServedModel& served, StopEve
   if (const auto health = (*server)->health_address(); health.has_value()) {
     std::printf("health listening on %s\n", health->c_str());
   }
+  if (const auto metrics = (*server)->metrics_address(); metrics.has_value()) {
+    std::printf("metrics listening on %s\n", metrics->c_str());
+  }
   std::fflush(stdout);
   if (events.Wait() == StopEvent::kFatal) return DeviceLost(**server);
   return ShutDown(options, **server, events);
@@ -100,7 +91,7 @@ int ServeUntilStopped(const Options& options, const ServedModel& served, StopEve
 
 int RunServer(const Options& options) {
   StopEvents events;
-  StartLogging(options.log_level);
+  StartLog(options.log_format == "json" ? LogFormat::kJson : LogFormat::kText, options.log_level);
   const absl::Time start = absl::Now();
   spdlog::info("winnow-server {}", kVersion);
   auto loaded = LoadModel(options);

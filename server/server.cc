@@ -62,6 +62,19 @@ GrpcServerOptions MakeGrpcOptions(const Options& options,
   return grpc;
 }
 
+MetricsSources MakeMetricsSources(const Options& options, const ServiceContext* context) {
+  MetricsSources sources;
+  sources.engine = [context] {
+    EngineStats stats = context->engine->Stats();
+    stats.draining |= context->shutting_down;
+    return stats;
+  };
+  sources.calls = &context->call_counts;
+  sources.model = context->info;
+  sources.vllm_aliases = options.metrics_aliases == "vllm";
+  return sources;
+}
+
 std::vector<KeptHead> KeptHeads(const StateSpec& spec) {
   std::vector<KeptHead> heads(spec.num_kept_lists());
   for (const PageList& list : spec.lists()) {
@@ -91,6 +104,7 @@ Server::Server(const Options& options, const ServedModel& served,
   context_.engine = engine_.get();
   context_.text_queue = &text_queue_;
   context_.delivery_queue = &delivery_queue_;
+  metrics_ = std::make_shared<Metrics>(MakeMetricsSources(options, &context_));
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
@@ -105,10 +119,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                                 &server->service_);
   if (!grpc.ok()) return grpc.status();
   server->grpc_ = *std::move(grpc);
+  if (options.metrics_port != 0) {
+    auto port = MetricsPort::Start(static_cast<int>(options.metrics_port), server->metrics_);
+    if (!port.ok()) return port.status();
+    server->metrics_port_ = *std::move(port);
+  }
   return server;
 }
 
 Server::~Server() = default;
+
+std::optional<std::string> Server::metrics_address() const {
+  if (metrics_port_ == nullptr) return std::nullopt;
+  return metrics_port_->address();
+}
 
 void Server::AnnounceShutdown() {
   context_.shutting_down = true;

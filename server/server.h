@@ -24,6 +24,8 @@
 #include "scheduler/engine.h"
 #include "server/generation_service.h"
 #include "server/grpc_server.h"
+#include "server/metrics.h"
+#include "server/metrics_port.h"
 #include "server/options.h"
 #include "server/security.h"
 #include "server/served_model.h"
@@ -48,7 +50,10 @@ class Server {
 
   const std::vector<std::string>& addresses() const { return grpc_->addresses(); }
   std::optional<std::string> health_address() const { return grpc_->health_address(); }
+  std::optional<std::string> metrics_address() const;  // none: no port was asked for
   EngineStats Stats() const { return engine_->Stats(); }
+  // What /metrics says; belongs to this server.
+  std::shared_ptr<Metrics> metrics() const { return metrics_; }
 
   void AnnounceShutdown();
   // May be called again, from another thread, with an earlier deadline.
@@ -69,6 +74,8 @@ class Server {
   ServiceContext context_;
   GenerationService service_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::shared_ptr<Metrics> metrics_;
+  std::unique_ptr<MetricsPort> metrics_port_;  // null: none was asked for
 };
 
 }  // namespace winnow

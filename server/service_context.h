@@ -15,6 +15,7 @@
 #include "scheduler/engine.h"
 #include "server/access.h"
 #include "server/call_counter.h"
+#include "server/call_counts.h"
 #include "server/stream_facts.h"
 #include "server/validate.h"
 #include "server/work_queue.h"
@@ -38,6 +39,7 @@ struct ServiceContext {
 
   std::atomic<bool> shutting_down{false};
   CallCounter streams;  // Generate calls
+  CallCounts call_counts;
 };
 
 }  // namespace winnow
