@@ -89,6 +89,18 @@ TEST(OptionsTest, Security) {
   EXPECT_FALSE(Parsed({"--model=m"}).log_requests);
 }
 
+TEST(OptionsTest, MetricsAndLog) {
+  const Options none = Parsed({"--model=m"});
+  EXPECT_EQ(none.metrics_port, 0);
+  EXPECT_EQ(none.metrics_aliases, "none");
+  EXPECT_EQ(none.log_format, "text");
+  const Options options =
+      Parsed({"--model=m", "--metrics_port=9464", "--metrics_aliases=vllm", "--log_format=json"});
+  EXPECT_EQ(options.metrics_port, 9464);
+  EXPECT_EQ(options.metrics_aliases, "vllm");
+  EXPECT_EQ(options.log_format, "json");
+}
+
 TEST(OptionsTest, ModelNameOfDirectories) {
   EXPECT_EQ(Parsed({"--model=a/b/../demo"}).model_name, "demo");
   EXPECT_FALSE(Parsed({"--model=."}).model_name.empty());
@@ -136,6 +148,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"--state_ring=16", "needs --backend=cuda"},
                       Wrong{"--state_dtype=bf16", "needs --backend=cuda"},
                       Wrong{"--state_dtype=f16", "must be one of: f32, bf16"},
+                      Wrong{"--drain_timeout=25h", "must be from 0 to 24h"},
+                      Wrong{"--metrics_port=65536", "must be a whole number from 0 to 65535"},
+                      Wrong{"--metrics_aliases=tgi", "must be one of: none, vllm"},
+                      Wrong{"--log_format=xml", "must be one of: text, json"},
                       Wrong{"--log_level=loud", "must be one of: debug, info, warn, error, off"},
                       Wrong{"--max_tokens_limit=5", "must not be below --default_max_tokens=256"},
                       Wrong{"--no_such_flag=1", "not expected"}));
@@ -163,10 +179,11 @@ TEST(OptionsTest, HelpIsGroupedAndVersionIsPrinted) {
   const CommandLine help = Parse({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* group : {"Model:", "Network:", "Compute:", "State:", "Scheduling:", "Requests:",
-                            "Shutdown:", "Logging:"}) {
+                            "Shutdown:", "Metrics (docs/metrics.md):", "Logging:"}) {
     EXPECT_THAT(help.text, HasSubstr(group));
   }
   EXPECT_THAT(help.text, HasSubstr("--max_message_bytes SIZE=64MiB"));
+  EXPECT_THAT(help.text, HasSubstr("--config FILE"));
   EXPECT_THAT(Parse({"--version"}).text, HasSubstr("winnow-server "));
 }
 
