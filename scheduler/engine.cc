@@ -11,7 +11,7 @@ Engine::Engine(Model* model, EngineOptions options)
     : model_(model),
       options_(std::move(options)),
       scheduler_(model->state_spec(), options_.scheduler),
-      progress_{.load = scheduler_.load()},
+      progress_{.load = scheduler_.load(), .totals = {}, .draining = 0},
       published_(progress_),
       loop_([this] { Loop(); }) {}
 

@@ -11,9 +11,9 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <thread>
 #include <type_traits>
 
@@ -27,8 +27,7 @@ class Published {
   explicit Published(const T& value) { Write(value); }
 
   void Write(const T& value) {
-    std::array<uint64_t, kWords> words;
-    std::memcpy(words.data(), &value, sizeof(T));
+    const auto words = std::bit_cast<Words>(value);
     const uint64_t version = version_.load(std::memory_order_relaxed);
     version_.store(version + 1, std::memory_order_relaxed);
     // Release and acquire on each word instead of fences, which ThreadSanitizer does not know:
@@ -38,17 +37,16 @@ class Published {
   }
 
   T Read() const {
-    std::array<uint64_t, kWords> words;
+    Words words;
     while (!TryRead(&words)) std::this_thread::yield();
-    T value;
-    std::memcpy(&value, words.data(), sizeof(T));
-    return value;
+    return std::bit_cast<T>(words);
   }
 
  private:
   static constexpr size_t kWords = sizeof(T) / sizeof(uint64_t);
+  using Words = std::array<uint64_t, kWords>;
 
-  bool TryRead(std::array<uint64_t, kWords>* words) const {
+  bool TryRead(Words* words) const {
     const uint64_t before = version_.load(std::memory_order_acquire);
     for (size_t i = 0; i < kWords; ++i) (*words)[i] = words_[i].load(std::memory_order_acquire);
     return before % 2 == 0 && version_.load(std::memory_order_relaxed) == before;

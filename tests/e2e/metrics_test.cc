@@ -16,7 +16,7 @@
 #include "server/metrics_port.h"
 #include "tests/e2e/harness.h"
 #include "tests/e2e/http_get.h"
-#include "tests/e2e/prometheus_programs.h"
+#include "tests/e2e/programs.h"
 #include "tests/e2e/scrape.h"
 
 namespace winnow {

@@ -6,8 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -26,6 +24,7 @@
 #include "proto/grpc/health/v1/health.grpc.pb.h"
 #include "tests/e2e/harness.h"
 #include "tests/e2e/process_stats.h"
+#include "tests/e2e/programs.h"
 
 extern char** environ;
 
@@ -44,24 +43,6 @@ std::unique_ptr<ChildServer> StartServer(std::vector<std::string> flags) {
   auto server = ChildServer::Start(kServer, flags, absl::Seconds(60));
   WINNOW_CHECK(server.ok()) << server.status();
   return *std::move(server);
-}
-
-struct Ended {
-  int exit_code = -1;
-  std::string output;
-};
-
-Ended RunCommand(const std::string& command) {
-  std::FILE* pipe = popen(command.c_str(), "r");
-  Ended run;
-  std::array<char, 4096> buffer;
-  size_t n;
-  while ((n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
-    run.output.append(buffer.data(), n);
-  }
-  const int status = pclose(pipe);
-  run.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return run;
 }
 
 Ended RunClient(const std::string& address, const std::string& flags) {

@@ -1,6 +1,6 @@
-// Programs that tests run beside the server: Debian's prometheus and promtool, among others.
-#ifndef WINNOW_TESTS_E2E_PROMETHEUS_PROGRAMS_H_
-#define WINNOW_TESTS_E2E_PROMETHEUS_PROGRAMS_H_
+// Programs that tests run: to their end, or beside the server.
+#ifndef WINNOW_TESTS_E2E_PROGRAMS_H_
+#define WINNOW_TESTS_E2E_PROGRAMS_H_
 
 #include <sys/types.h>
 
@@ -14,7 +14,7 @@ struct Ended {
   int exit_code = -1;
   std::string output;
 };
-// Of a shell.
+// A command of the shell. What it writes to stderr goes to the test's.
 Ended RunCommand(const std::string& command);
 
 // Why a program of Debian's package prometheus cannot be run here; none: it can be. Fails the test
@@ -36,4 +36,4 @@ class BackgroundProgram {
 
 }  // namespace winnow
 
-#endif  // WINNOW_TESTS_E2E_PROMETHEUS_PROGRAMS_H_
+#endif  // WINNOW_TESTS_E2E_PROGRAMS_H_

@@ -1,4 +1,4 @@
-#include "tests/e2e/prometheus_programs.h"
+#include "tests/e2e/programs.h"
 
 #include <fcntl.h>
 #include <signal.h>
