@@ -16,7 +16,10 @@ double Ratio(int64_t part, int64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-double D(uint64_t count) { return static_cast<double>(count); }
+template <typename Integer>
+double Number(Integer count) {
+  return static_cast<double>(count);
+}
 
 // Requests that ended: the engine's, and those that their clients ended before it had them.
 uint64_t NumFinished(const WorkCounts& work, const CallCounts& calls, FinishReason reason) {
@@ -28,9 +31,9 @@ uint64_t NumFinished(const WorkCounts& work, const CallCounts& calls, FinishReas
 
 void AddTokens(const EngineStats& stats, MetricFamilies* families) {
   families->Counter("winnow_prompt_tokens_total", "Prompt tokens computed",
-                    D(stats.num_prompt_tokens));
+                    Number(stats.num_prompt_tokens));
   families->Counter("winnow_generated_tokens_total", "Tokens sampled",
-                    D(stats.num_generated_tokens));
+                    Number(stats.num_generated_tokens));
   families->Histogram("winnow_request_prompt_tokens", "Prompt tokens of a request that ended",
                       stats.work.prompt_tokens);
   families->Histogram("winnow_request_generated_tokens",
@@ -54,18 +57,19 @@ void AddTimes(const WorkCounts& work, MetricFamilies* families) {
 }
 
 void AddPools(const LoadStats& load, MetricFamilies* families) {
-  families->Gauge("winnow_slots_used", "Slots that hold a sequence's state", D(load.slots_used));
+  families->Gauge("winnow_slots_used", "Slots that hold a sequence's state",
+                  Number(load.slots_used));
   families->Gauge("winnow_slots_reserved", "Slots promised to running requests",
-                  D(load.slots_reserved));
-  families->Gauge("winnow_slots_capacity", "Slots there are", D(load.slots_total));
+                  Number(load.slots_reserved));
+  families->Gauge("winnow_slots_capacity", "Slots there are", Number(load.slots_total));
   families->Gauge("winnow_slots_used_ratio", "Slots used of those there are",
                   Ratio(load.slots_used, load.slots_total));
   families->Gauge("winnow_slots_reserved_ratio", "Slots promised of those there are",
                   Ratio(load.slots_reserved, load.slots_total));
-  families->Gauge("winnow_pages_used", "Pages that hold keys and values", D(load.pages_used));
+  families->Gauge("winnow_pages_used", "Pages that hold keys and values", Number(load.pages_used));
   families->Gauge("winnow_pages_reserved", "Pages promised to running requests",
-                  D(load.pages_reserved));
-  families->Gauge("winnow_pages_capacity", "Pages there are", D(load.pages_total));
+                  Number(load.pages_reserved));
+  families->Gauge("winnow_pages_capacity", "Pages there are", Number(load.pages_total));
   families->Gauge("winnow_pages_used_ratio", "Pages used of those there are",
                   Ratio(load.pages_used, load.pages_total));
   families->Gauge("winnow_pages_reserved_ratio", "Pages promised of those there are",
@@ -84,11 +88,9 @@ void AddProcess(MetricFamilies* families) {
   const ProcessStats process = ReadProcessStats();
   families->Counter("process_cpu_seconds_total", "User and system time", process.cpu_seconds);
   families->Gauge("process_resident_memory_bytes", "Memory that is present",
-                  static_cast<double>(process.resident_bytes));
-  families->Gauge("process_virtual_memory_bytes", "Address space",
-                  static_cast<double>(process.virtual_bytes));
-  families->Gauge("process_open_fds", "Open files and sockets",
-                  static_cast<double>(process.open_fds));
+                  Number(process.resident_bytes));
+  families->Gauge("process_virtual_memory_bytes", "Address space", Number(process.virtual_bytes));
+  families->Gauge("process_open_fds", "Open files and sockets", Number(process.open_fds));
   families->Gauge("process_max_fds", "Limit of open files and sockets", process.max_fds);
   families->Gauge("process_start_time_seconds", "Unix time of the start",
                   process.start_time_seconds);
@@ -116,31 +118,31 @@ std::vector<prometheus::MetricFamily> Metrics::Collect() const {
 
 void Metrics::AddRequests(const EngineStats& stats, MetricFamilies* families) const {
   families->Gauge("winnow_requests_running", "Requests that have slots and pages",
-                  D(stats.load.running));
+                  Number(stats.load.running));
   families->Gauge("winnow_requests_waiting", "Requests that wait for slots and pages",
-                  D(stats.load.waiting));
+                  Number(stats.load.waiting));
   families->Gauge("winnow_waiting_prompt_tokens", "Prompt tokens of waiting requests",
-                  D(stats.load.waiting_prompt_tokens));
+                  Number(stats.load.waiting_prompt_tokens));
   for (size_t i = 0; i < kNumFinishReasons; ++i) {
     const auto reason = static_cast<FinishReason>(i);
     families->Counter("winnow_requests_finished_total", "Requests that ended",
-                      D(NumFinished(stats.work, *sources_.calls, reason)),
+                      Number(NumFinished(stats.work, *sources_.calls, reason)),
                       {{"reason", FinishReasonName(reason)}});
   }
   for (size_t i = 0; i < kNumRejectReasons; ++i) {
     const auto reason = static_cast<RejectReason>(i);
     uint64_t num = sources_.calls->rejected(reason);
     if (reason == RejectReason::kDraining) num += stats.work.turned_away;
-    families->Counter("winnow_requests_rejected_total", "Requests that were turned away", D(num),
-                      {{"reason", RejectReasonName(reason)}});
+    families->Counter("winnow_requests_rejected_total", "Requests that were turned away",
+                      Number(num), {{"reason", RejectReasonName(reason)}});
   }
   families->Gauge("winnow_draining", "1 while the server shuts down", stats.draining ? 1 : 0);
 }
 
 void Metrics::AddSteps(const EngineStats& stats, MetricFamilies* families) const {
   const WorkCounts& work = stats.work;
-  families->Counter("winnow_steps_total", "Steps that ended", D(stats.num_steps));
-  families->Counter("winnow_steps_failed_total", "Steps that failed", D(work.failed_steps));
+  families->Counter("winnow_steps_total", "Steps that ended", Number(stats.num_steps));
+  families->Counter("winnow_steps_failed_total", "Steps that failed", Number(work.failed_steps));
   families->Histogram("winnow_step_seconds", "From a step's plan to its end", work.step_seconds);
   families->Histogram("winnow_step_tokens", "Tokens in a step", work.step_tokens);
   families->Histogram("winnow_step_sequences", "Sequences in a step", work.step_sequences);
@@ -159,9 +161,9 @@ void Metrics::AddInfo(MetricFamilies* families) const {
 
 void Metrics::AddAliases(const LoadStats& load, MetricFamilies* families) const {
   const MetricFamilies::Labels labels = {{"model_name", sources_.model.name()}, {"engine", "0"}};
-  families->Gauge("vllm:num_requests_running", "As winnow_requests_running", D(load.running),
+  families->Gauge("vllm:num_requests_running", "As winnow_requests_running", Number(load.running),
                   labels);
-  families->Gauge("vllm:num_requests_waiting", "As winnow_requests_waiting", D(load.waiting),
+  families->Gauge("vllm:num_requests_waiting", "As winnow_requests_waiting", Number(load.waiting),
                   labels);
   families->Gauge("vllm:kv_cache_usage_perc",
                   "The larger of winnow_slots_reserved_ratio and winnow_pages_reserved_ratio, 0..1",
