@@ -35,7 +35,11 @@ libgmock-dev|tests
 libgtest-dev|tests
 EOF
   [[ $1 != test ]] || cat <<'EOF'
-prometheus|tests: prometheus and promtool, for metrics
+bubblewrap|tests: namespaces in the place of containers
+prometheus|tests: prometheus and promtool, for metrics and alerts
+python3-venv|tests: schemas of Kubernetes' objects, from PyPI
+python3-yaml|tests: what is in a manifest
+yamllint|tests: YAML files
 EOF
 }
 
