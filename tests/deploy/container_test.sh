@@ -45,22 +45,12 @@ await_listening() { # await_listening DESCRIPTOR
   fail "the server did not listen; its log: $(cat "$work/server.log")"
 }
 
-# The program and flags that a container starts with; of a flag that is given too, the one given holds.
-command_of() { # command_of DOCKERFILE SERVER_FLAG...
-  local dockerfile=$1 words
-  shift
-  words=$(words_of "$dockerfile" ENTRYPOINT && words_of "$dockerfile" CMD)
-  grep -vE "^($(printf '%s|' "${@%%=*}"))=" <<<"$words"
-  printf '%s\n' "$@"
-}
-
 # Within the network of its own: starts the server, asks it, ends it.
-serve_and_ask() { # serve_and_ask DOCKERFILE ROOT SERVER_FLAG...
-  local root=$2 user command server output status line answer rc=0
-  user=$(instruction "$1" USER)
-  mapfile -t command < <(command_of "$1" "${@:3}")
+serve_and_ask() { # serve_and_ask ROOT USER BWRAP_FLAG... -- PROGRAM ARG...
+  local root=$1 user=$2 server output status line answer rc=0
+  shift 2
   mkfifo "$root.output" "$root.status"
-  in_image "$root" "$user" --json-status-fd 9 -- "${command[@]}" 9>"$root.status" >"$root.output" 2>"$work/server.log" &
+  in_image "$root" "$user" --json-status-fd 9 "$@" 9>"$root.status" >"$root.output" 2>"$work/server.log" &
   server=$!
   exec {status}<"$root.status" {output}<"$root.output"
   await_listening "$output"
@@ -73,25 +63,33 @@ serve_and_ask() { # serve_and_ask DOCKERFILE ROOT SERVER_FLAG...
   ((rc == 0)) || fail "the server ended with code $rc; its log: $(cat "$work/server.log")"
 }
 
-# Bash sources this file once more, in the new network, where only serve_and_ask runs.
+# Bash runs this file once more, in a new network, where only serve_and_ask is called.
 in_own_network() { # in_own_network serve_and_ask ARG...
   bwrap --unshare-user --unshare-net --die-with-parent --dev-bind / / bash "$0" --inside "$@"
 }
 
-check_dockerfile() { # check_dockerfile DOCKERFILE SERVER_FLAG...
-  local dockerfile=$1 root=$work/${1##*/}.root
+# The words given and these flags. Of a flag that is in both, the one given here holds.
+with_flags() { # with_flags FLAG..., words on standard input
+  grep -vE "^($(printf '%s|' "${@%%=*}"))="
+  printf '%s\n' "$@"
+}
+
+check_image() { # check_image DOCKERFILE SERVER_FLAG...
+  local dockerfile=$1 root=$work/${1##*/}.root user command
   shift
   need_namespaces
-  [[ $(instruction "$dockerfile" USER) =~ ^[1-9][0-9]*:[1-9][0-9]*$ ]] || fail "USER must be numbers, and not root's"
+  user=$(instruction "$dockerfile" USER)
+  [[ $user =~ ^[1-9][0-9]*:[1-9][0-9]*$ ]] || fail "USER must be numbers, and not root's"
   make_root "$dockerfile" "$bundle" "$root"
-  in_own_network serve_and_ask "$dockerfile" "$root" "$@"
+  mapfile -t command < <({ words_of "$dockerfile" ENTRYPOINT && words_of "$dockerfile" CMD; } | with_flags "$@")
+  in_own_network serve_and_ask "$root" "$user" -- "${command[@]}"
 }
 
 # Not 5 s on the way out, for load balancers that are not there.
-cpu_image_serves() { check_dockerfile deploy/Dockerfile --shutdown_delay=0s; }
+cpu_image_serves() { check_image deploy/Dockerfile --shutdown_delay=0s; }
 
 # The same programs; without a GPU it computes on the CPU.
-cuda_image_serves() { check_dockerfile deploy/Dockerfile.cuda --shutdown_delay=0s --backend=cpu; }
+cuda_image_serves() { check_image deploy/Dockerfile.cuda --shutdown_delay=0s --backend=cpu; }
 
 if [[ ${1:-} == --inside ]]; then
   "${@:2}"

@@ -182,6 +182,13 @@ def tag(objects, version):
         check(image in (f"winnow:{version}", f"winnow:{version}-cuda"), f"{owner['kind']} starts {image}")
 
 
+def print_pods(objects):
+    """Prints the pods that KServe makes of runtimes, for a validator that knows no runtime."""
+    for runtime in of_kind(objects, "ServingRuntime"):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": runtime["metadata"]["name"]}}
+        print(yaml.safe_dump(pod | {"spec": {"containers": runtime["spec"]["containers"]}}))
+
+
 def custom(objects):
     """Operators' objects against their published types, where cloudcoil's packages have them."""
     from cloudcoil.models.keda.v1alpha1 import ScaledObject

@@ -2,7 +2,7 @@
 
     metric_names.py dashboard_rules DASHBOARD       the queries as a file of rules, for promtool
     metric_names.py dashboard_layout DASHBOARD      checks ids and places of panels
-    metric_names.py unknown METRICS_MD FILE...      prints names of winnow metrics in FILEs that METRICS_MD does not list
+    metric_names.py unknown METRICS_MD FILE...      prints metrics in FILEs that METRICS_MD does not list
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 # Series of a histogram, by what they add to its name.
 SUFFIXES = ("_bucket", "_count", "_sum")
 # A name that a rule records has colons, and is no metric of the server's.
-NAME = re.compile(r"(?<![\w:])winnow_[a-z0-9_]+(?![\w:])")
+NAME = re.compile(r"(?<![\w:])(?:winnow|process)_[a-z0-9_]+(?![\w:])")
 
 
 def panels_of(dashboard):
