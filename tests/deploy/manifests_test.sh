@@ -103,17 +103,11 @@ images_have_the_server_version() {
   manifests tag "${version##* }" "${files[@]}"
 }
 
-# Published schemas, in the versions that this was written against.
-install_schemas() {
-  /usr/bin/python3 -m venv "$work/venv"
-  "$work/venv/bin/pip" install --quiet --retries 1 --timeout 20 PyYAML kubernetes-validate==1.37.0 \
-    cloudcoil-models-keda==2.16.1.0 cloudcoil-models-prometheus-operator==0.80.1.0
-}
-
 # Kubernetes' own kinds, strictly; and those of the operators that have published types in Python.
 schemas_hold() {
   need_renderings
-  install_schemas >"$work/pip.log" 2>&1 || skip "schemas are not to be had from PyPI: $(tail -n 1 "$work/pip.log")"
+  need_from_pypi PyYAML kubernetes-validate==1.37.0 cloudcoil-models-keda==2.16.1.0 \
+    cloudcoil-models-prometheus-operator==0.80.1.0
   local file own=("$work/pods.yaml")
   manifests print_pods "${files[@]}" >"$work/pods.yaml"
   for file in "${files[@]}"; do
