@@ -54,7 +54,7 @@ bundle() { # bundle [DIR]
   labels=(//server:winnow-server //client:winnow-client //client/load:winnow-load //tools:random_checkpoint)
   out=$(realpath -m -- "${1:-$root/.winnow/bundle}")
   if have_nvcc; then
-    labels+=(//tests/gpu:run-gpu-tests //tests/bench/gpu:gpu_model //tests/bench/gpu:gpu_ops //tests/bench/gpu:gpu_state_dtype)
+    labels+=(//tests/gpu:run-gpu-tests //tests/bench/gpu:gpu-bench)
   else
     say "No nvcc: the bundle runs on CPUs only."
   fi

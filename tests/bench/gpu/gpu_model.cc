@@ -24,6 +24,7 @@
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/testing/forwarding_backend.h"
+#include "tests/bench/gpu/gpu_bench.h"
 #include "tests/bench/model_driver.h"
 
 namespace winnow::bench {
@@ -225,7 +226,9 @@ void MeasurePrompts(const Options& options, ModelDriver& driver, TimedBackend& t
   }
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int MeasureModel(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   Options options;
   CLI::App app{"Measures whole steps of a checkpoint on a CUDA device."};
@@ -285,8 +288,4 @@ int Main(int argc, char** argv) {
   MeasurePrompts(options, driver, timed);
   return 0;
 }
-
-}  // namespace
 }  // namespace winnow::bench
-
-int main(int argc, char** argv) { return winnow::bench::Main(argc, argv); }

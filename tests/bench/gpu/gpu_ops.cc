@@ -19,6 +19,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/testing/backends.h"
 #include "kernels/cuda/testing/batches.h"
+#include "tests/bench/gpu/gpu_bench.h"
 
 namespace winnow::bench {
 namespace {
@@ -296,7 +297,9 @@ void MeasureRetention(int64_t sequences, double copy) {
   });
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int MeasureOps(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   std::vector<int64_t> batches = {1, 16, 64, 256};
   int64_t prompt = 4096;
@@ -317,8 +320,4 @@ int Main(int argc, char** argv) {
   MeasureConvolutions(1, static_cast<int32_t>(prompt), copy);
   return 0;
 }
-
-}  // namespace
 }  // namespace winnow::bench
-
-int main(int argc, char** argv) { return winnow::bench::Main(argc, argv); }

@@ -3,7 +3,7 @@
 // last 16 tokens before 1,024, 2,048, ... are apart. Beside it, for scale, the same with the
 // float32 state alone when the text is cut into pieces half as long.
 //
-//   gpu_state_dtype --model=DIR [--tokens=32768] [--text=FILE of token ids]
+//   gpu-bench state_dtype --model=DIR [--tokens=32768] [--text=FILE of token ids]
 //
 // S is rounded at the end of every step: after every piece of a prompt and after every generated
 // token. So that both are in it, the last --singles tokens before a measured position are computed
@@ -29,6 +29,7 @@
 #include "model/hybrid_model.h"
 #include "model/state_spec.h"
 #include "model/weights.h"
+#include "tests/bench/gpu/gpu_bench.h"
 
 namespace winnow::bench {
 namespace {
@@ -228,7 +229,9 @@ void Compare(const Options& options, Backend* cuda) {
   }
 }
 
-int Main(int argc, char** argv) {
+}  // namespace
+
+int MeasureStateDtype(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   Options options;
   CLI::App app{"Measures what a recurrent state in bf16 does to a model's logits."};
@@ -254,8 +257,4 @@ int Main(int argc, char** argv) {
   Compare(options, backend->get());
   return 0;
 }
-
-}  // namespace
 }  // namespace winnow::bench
-
-int main(int argc, char** argv) { return winnow::bench::Main(argc, argv); }
