@@ -173,8 +173,7 @@ void Matmul::AddOwnCandidates(const LinearArgs& args, const Shape& shape,
          StreamedLinearSplits(shape.num_outputs, shape.num_inputs, num_multiprocessors_)) {
       choices->push_back({.kernel = Kernel::kStreamed, .split = split});
     }
-  }
-  if (choices->empty() || shape.rows_bucket <= kMaxSkinnyRows) {
+  } else if (choices->empty() || shape.rows_bucket <= kMaxSkinnyRows) {
     choices->push_back({.kernel = Kernel::kSkinny});
   }
 }

@@ -1,11 +1,9 @@
 // winnow-load as a process against servers in this one: what it reports is what they answered.
 #include <signal.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <regex>
 #include <string>
 #include <thread>
@@ -19,10 +17,14 @@
 #include "client/exit_codes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/check.h"
 #include "nlohmann/json.hpp"
 #include "tests/e2e/demo_server.h"
 #include "tests/e2e/flaky_service.h"
 #include "tests/e2e/harness.h"
+#include "tests/e2e/http_get.h"
+#include "tests/e2e/programs.h"
+#include "tests/e2e/scrape.h"
 
 namespace winnow {
 namespace {
@@ -34,24 +36,6 @@ using ::testing::Not;
 using ::testing::SizeIs;
 
 constexpr char kLoad[] = "client/load/winnow-load";
-
-struct Ended {
-  int exit_code = -1;
-  std::string output;
-};
-
-Ended RunCommand(const std::string& command) {
-  std::FILE* pipe = popen(command.c_str(), "r");
-  Ended run;
-  std::array<char, 4096> buffer;
-  size_t n;
-  while ((n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
-    run.output.append(buffer.data(), n);
-  }
-  const int status = pclose(pipe);
-  run.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return run;
-}
 
 Ended RunLoad(const std::string& servers, const std::string& flags) {
   return RunCommand(absl::StrCat(kLoad, " --server=", servers, " ", flags, " </dev/null 2>&1"));
@@ -142,6 +126,42 @@ TEST(LoadTest, OpenLoopSweepsWithWarmUpAndReports) {
   std::ifstream file(html_path);
   const std::string html((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   EXPECT_THAT(html, AllOf(HasSubstr("rate 100..200"), HasSubstr("</html>")));
+}
+
+// The demo model's process and its metrics port; another program may take the free port first.
+std::unique_ptr<ChildServer> StartWithMetrics(int* port) {
+  for (int attempt = 1;; ++attempt) {
+    *port = FreePort();
+    auto server = ChildServer::Start("server/winnow-server",
+                                     {"--model=deploy/demo-model", "--state_memory=64MiB",
+                                      "--shutdown_delay=0", absl::StrCat("--metrics_port=", *port)},
+                                     absl::Seconds(60));
+    if (server.ok()) return *std::move(server);
+    WINNOW_CHECK(attempt < 5) << server.status();
+  }
+}
+
+TEST(LoadTest, FiguresOfASweepEqualTheServersMetrics) {
+  int port = 0;
+  const auto server = StartWithMetrics(&port);
+  const auto figures = Figures(server->address(),
+                               "--rate=20,60 --num_requests=30 --prompt_tokens=uniform:5,80 "
+                               "--output_tokens=uniform:1,30 --seed=7");
+  int64_t requests = 0, prompt_tokens = 0, output_tokens = 0;
+  for (const auto& stage : figures["stages"]) {
+    EXPECT_EQ(stage["failed"], 0);
+    requests += stage["completed"].get<int64_t>();
+    prompt_tokens += stage["total_input_tokens"].get<int64_t>();
+    output_tokens += stage["total_output_tokens"].get<int64_t>();
+  }
+  EXPECT_EQ(requests, 60);
+  const Scrape scrape = ScrapePort(port);
+  EXPECT_EQ(scrape.at("winnow_requests_finished_total{reason=\"length\"}") +
+                scrape.at("winnow_requests_finished_total{reason=\"stop\"}"),
+            requests);
+  EXPECT_EQ(scrape.at("winnow_prompt_tokens_total"), prompt_tokens);
+  EXPECT_EQ(scrape.at("winnow_generated_tokens_total"), output_tokens);
+  EXPECT_EQ(scrape.at("winnow_time_to_first_token_seconds_count"), requests);
 }
 
 TEST(LoadTest, SlowReadersCountButTheirTimesDoNot) {
