@@ -21,6 +21,7 @@ struct ConvParams {
   void* out;
   const float* weight;  // [C, width]
   int width;
+  bool is_common;  // kCommonWidth, a channel's weights in one aligned access
   int tile_rows;
   SlotField history;
   int64_t channels;
@@ -38,14 +39,14 @@ struct ConvGroup {
 template <int kLanes, typename T>
 class ConvThread {
  public:
-  // Rows begin .. end - 1 of a convolution of kWidth taps, whose last inputs stay in registers.
+  // Rows begin .. end - 1 of a convolution of kWidth taps, whose last inputs stay in registers:
+  // the history of a sequence that ends there (`saves`).
   template <int kWidth>
-  __device__ void Rows(int begin, int end, T* out, int64_t out_stride) const {
-    float weights[kLanes][kWidth];
+  __device__ void Rows(int begin, int end, T* out, int64_t out_stride, bool saves) const {
+    Pack<float, kWidth> weights[kLanes];
 #pragma unroll
     for (int l = 0; l < kLanes; ++l) {
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) weights[l][i] = weight_[l * kWidth + i];
+      weights[l] = reinterpret_cast<const Pack<float, kWidth>*>(weight_)[l];
     }
     Pack<float, kLanes> window[kWidth];
 #pragma unroll
@@ -59,11 +60,14 @@ class ConvThread {
       for (int l = 0; l < kLanes; ++l) {
         float sum = 0;
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) sum = fmaf(weights[l][i], window[i].lanes[l], sum);
+        for (int i = 0; i < kWidth; ++i) sum = fmaf(weights[l].lanes[i], window[i].lanes[l], sum);
         result.lanes[l] = FromFloat<T>(SiluOf(sum));
       }
       *reinterpret_cast<Pack<T, kLanes>*>(out + row * out_stride) = result;
     }
+    if (!saves) return;
+#pragma unroll
+    for (int i = 0; i < kWidth - 1; ++i) *HistoryEntry(i) = window[i + 1];
   }
 
   __device__ ConvThread(const ConvParams& p, const T* x, int64_t channel, int sequence)
@@ -135,8 +139,11 @@ __global__ void ShortConvKernel(const __grid_constant__ ConvGroup group) {
   const ConvThread<kLanes, T> conv(p, static_cast<const T*>(p.x), channel, sequence);
   const int end = min(num_rows, begin + p.tile_rows);
   T* out = static_cast<T*>(p.out) + int64_t{first_row} * p.out_stride + channel;
-  if (p.width == kCommonWidth) {
-    conv.template Rows<kCommonWidth>(begin, end, out, p.out_stride);
+  // The tile that has read the old history writes the new one.
+  const bool is_whole = begin == 0 && end == num_rows;
+  if (p.is_common) {
+    conv.template Rows<kCommonWidth>(begin, end, out, p.out_stride, is_whole);
+    if (is_whole) return;
   } else {
     for (int row = begin; row < end; ++row) conv.Row(row, out + row * p.out_stride);
   }
@@ -144,11 +151,14 @@ __global__ void ShortConvKernel(const __grid_constant__ ConvGroup group) {
 }
 
 ConvParams ParamsOf(const ShortConvArgs& args, int64_t tile_rows) {
+  constexpr size_t kWeightBytes = kCommonWidth * sizeof(float);
   return {.batch = args.batch,
           .x = args.x.raw,
           .out = args.out.raw,
           .weight = args.weight,
           .width = static_cast<int>(args.width),
+          .is_common = args.width == kCommonWidth &&
+                       reinterpret_cast<uintptr_t>(args.weight) % kWeightBytes == 0,
           .tile_rows = static_cast<int>(tile_rows),
           .history = args.history,
           .channels = args.x.RowSize(),
