@@ -97,8 +97,10 @@ class Storm {
     RequestSpec spec;
     spec.id = std::to_string(next_id_++);
     const int64_t longest = options_.longest;
-    // Mostly short ones, and lengths at the edges of pieces.
-    int64_t num_prompt = 1 + random_() % (Chance(0.7) ? std::min<int64_t>(longest, 30) : longest);
+    // Mostly short ones, and lengths at the edges of pieces. One draw a statement: the order in
+    // which an expression draws is the compiler's, and the storms must be the same in every build.
+    const uint64_t draw = random_();
+    int64_t num_prompt = 1 + draw % (Chance(0.7) ? std::min<int64_t>(longest, 30) : longest);
     if (Chance(0.2)) num_prompt = scheduler_.prompt_piece() * (1 + random_() % 3);
     num_prompt = std::min(num_prompt, longest);
     for (int64_t i = 0; i < num_prompt; ++i) {
