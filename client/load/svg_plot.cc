@@ -138,9 +138,11 @@ std::string DrawMarks(const Plot& plot, const Axis& x, const Axis& y) {
           &svg, Line(place, kTop, place, kBottom, kStyle),
           Text(place + (left ? -5 : 5), kBottom - 8, left ? "end" : "start", mark.name));
     } else {
+      // Above the line, or below one so high that the name would run into the title.
       const double place = y.At(mark.value);
+      const double base = place - kTop < 16 ? place + 14 : place - 5;
       absl::StrAppend(&svg, Line(kLeft, place, kRight, place, kStyle),
-                      Text(kLeft + 6, place - 5, "start", mark.name));
+                      Text(kLeft + 6, base, "start", mark.name));
     }
   }
   return svg;
