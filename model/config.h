@@ -39,6 +39,7 @@ struct EvictionConfig {
   int64_t buffer_size = 0;             // kept slots per kv head, >= 0
   int64_t sink_size = 0;               // first tokens of the sequence, always kept
   RoutingMethod routing_method = RoutingMethod::kSigmoid;
+  uint64_t random_seed = 0;  // of RoutingMethod::kRandom, which no config.json asks for
   RoutingShared routing_shared = RoutingShared::kHead;
 };
 

@@ -253,6 +253,7 @@ class WeightsBuilder {
     router.convs = RouterConvShapes(config);
     router.groups = RouterGroups(config);
     router.method = config.eviction->routing_method;
+    router.seed = config.eviction->random_seed;
     for (size_t i = 0; i < router.convs.size(); ++i) {
       RouterConv& conv = router.convs[i];
       conv.weight = RouterFilters(absl::StrCat(stack, "convs.", i, ".weight"), conv);

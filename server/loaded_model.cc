@@ -16,6 +16,7 @@
 #include "model/config.h"
 #include "model/device_weights.h"
 #include "model/hybrid_model.h"
+#include "server/experiments.h"
 #include "server/generation_config.h"
 #include "server/sequence_limit.h"
 #include "spdlog/spdlog.h"
@@ -169,8 +170,9 @@ void CompleteInfo(const Options& options, const std::vector<uint32_t>& eos_token
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadModel(const Options& options) {
   const std::filesystem::path directory = options.model;
   spdlog::info("loading {}", options.model);
-  const auto config = LoadModelConfig((directory / "config.json").string());
+  auto config = LoadModelConfig((directory / "config.json").string());
   if (!config.ok()) return config.status();
+  if (absl::Status status = ApplyExperiments(options, &*config); !status.ok()) return status;
   const auto eos_token_ids = EosTokenIds(options.model, *config);
   if (!eos_token_ids.ok()) return eos_token_ids.status();
 

@@ -153,6 +153,19 @@ void AddLoggingFlags(FlagSet& flags, Options* options) {
                "Logs prompts too, at level info, cut at 1 KiB");
 }
 
+void AddExperimentFlags(FlagSet& flags, Options* options) {
+  flags.Group("Experiments (not for serving: the model is not what was trained; docs/evidence.md)");
+  flags.Integer("experiment_buffer_size", &options->experiment_buffer_size, 0, 1 << 20,
+                "Tokens that a head with learned eviction keeps at most; 0: the window alone, not "
+                "even the first tokens. Default: the checkpoint's");
+  flags.Choice(
+      "experiment_retention", &options->experiment_retention, {"learned", "recency", "random"},
+      "What decides which tokens it keeps beside the first ones: the router's scores, how new "
+      "they are, or a draw; the last two need the cpu backend");
+  flags.Integer("experiment_seed", &options->experiment_seed, 0, kAnyNumber,
+                "What the random sample follows from");
+}
+
 }  // namespace
 
 void AddOptionFlags(Options* options, FlagSet* flags) {
@@ -166,6 +179,7 @@ void AddOptionFlags(Options* options, FlagSet* flags) {
   AddShutdownFlags(*flags, options);
   AddMetricsFlags(*flags, options);
   AddLoggingFlags(*flags, options);
+  AddExperimentFlags(*flags, options);
 }
 
 }  // namespace winnow

@@ -97,6 +97,13 @@ absl::Status CheckStateFlags(const Options& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckExperimentFlags(const Options& options) {
+  if (options.experiment_retention != "learned" && options.backend != "cpu") {
+    return BadFlag("experiment_retention", options.experiment_retention, "needs --backend=cpu");
+  }
+  return absl::OkStatus();
+}
+
 // What involves several flags.
 absl::Status Finish(Options* options) {
   if (options->model.empty()) {
@@ -111,6 +118,7 @@ absl::Status Finish(Options* options) {
   }
   absl::Status status = CheckTlsFlags(*options);
   status.Update(CheckStateFlags(*options));
+  status.Update(CheckExperimentFlags(*options));
   return status;
 }
 

@@ -82,6 +82,11 @@ struct Options {
   std::string log_level = "info";
   std::string log_format = "text";  // or "json"
   bool log_requests = false;
+
+  // Experiments (server/experiments.h).
+  std::optional<int64_t> experiment_buffer_size;  // none: the checkpoint's
+  std::string experiment_retention = "learned";
+  int64_t experiment_seed = 1;
 };
 
 struct CommandLine {

@@ -101,6 +101,21 @@ TEST(OptionsTest, MetricsAndLog) {
   EXPECT_EQ(options.log_format, "json");
 }
 
+TEST(OptionsTest, ExperimentsAreOff) {
+  const Options none = Parsed({"--model=m"});
+  EXPECT_FALSE(none.experiment_buffer_size.has_value());
+  EXPECT_EQ(none.experiment_retention, "learned");
+  const Options options = Parsed({"--model=m", "--experiment_buffer_size=0",
+                                  "--experiment_retention=random", "--experiment_seed=7"});
+  EXPECT_EQ(options.experiment_buffer_size, 0);
+  EXPECT_EQ(options.experiment_retention, "random");
+  EXPECT_EQ(options.experiment_seed, 7);
+
+  const CommandLine cuda = Parse({"--model=m", "--backend=cuda", "--experiment_retention=recency"});
+  EXPECT_EQ(cuda.exit_code, 1);
+  EXPECT_THAT(cuda.text, HasSubstr("--experiment_retention=recency: needs --backend=cpu"));
+}
+
 TEST(OptionsTest, ModelNameOfDirectories) {
   EXPECT_EQ(Parsed({"--model=a/b/../demo"}).model_name, "demo");
   EXPECT_FALSE(Parsed({"--model=."}).model_name.empty());
@@ -154,6 +169,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"--log_format=xml", "must be one of: text, json"},
                       Wrong{"--log_level=loud", "must be one of: debug, info, warn, error, off"},
                       Wrong{"--max_tokens_limit=5", "must not be below --default_max_tokens=256"},
+                      Wrong{"--experiment_buffer_size=-1", "whole number from 0"},
+                      Wrong{"--experiment_retention=oldest",
+                            "must be one of: learned, recency, random"},
                       Wrong{"--no_such_flag=1", "not expected"}));
 
 TEST(OptionsTest, WrongAddresses) {
@@ -179,7 +197,7 @@ TEST(OptionsTest, HelpIsGroupedAndVersionIsPrinted) {
   const CommandLine help = Parse({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* group : {"Model:", "Network:", "Compute:", "State:", "Scheduling:", "Requests:",
-                            "Shutdown:", "Metrics (docs/metrics.md):", "Logging:"}) {
+                            "Shutdown:", "Metrics (docs/metrics.md):", "Logging:", "Experiments"}) {
     EXPECT_THAT(help.text, HasSubstr(group));
   }
   EXPECT_THAT(help.text, HasSubstr("--max_message_bytes SIZE=64MiB"));

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <random>
 
+#include "kernels/ops/position_score.h"
+
 namespace winnow::cpu {
 namespace {
 
@@ -44,6 +46,7 @@ RouterModel::RouterModel(const EvictionShape& shape, uint64_t seed) {
   std::mt19937_64 rng(seed);
   weights_.groups = shape.shared ? 1 : shape.kv_heads;
   weights_.method = shape.method;
+  weights_.seed = shape.random_seed;
   int64_t in = 2 * shape.head_dim;
   for (const ConvShape& c : shape.convs) {
     const float bound = std::sqrt(6.0f / static_cast<float>(c.size * in));
@@ -77,6 +80,25 @@ EvictionTokens MakeEvictionTokens(const EvictionShape& shape, int64_t size, uint
   return tokens;
 }
 
+namespace {
+
+// The score of the token at `position`, for which the router gives z.
+double Score(const EvictionShape& shape, int64_t head, int64_t position, double z) {
+  switch (shape.method) {
+    case RoutingMethod::kSigmoid:
+      return 1 / (1 + std::exp(-z)) - 0.5;
+    case RoutingMethod::kRelu:
+      return std::max(z, 0.0);
+    case RoutingMethod::kRecency:
+      return static_cast<double>(position + 1);
+    case RoutingMethod::kRandom:
+      return RandomScore(shape.random_seed, head, position);
+  }
+  return 0;
+}
+
+}  // namespace
+
 std::vector<double> ReferenceScores(const EvictionShape& shape, const RouterModel& router,
                                     const EvictionTokens& tokens) {
   const RouterWeights& weights = router.weights();
@@ -100,8 +122,7 @@ std::vector<double> ReferenceScores(const EvictionShape& shape, const RouterMode
       double z = weights.proj_bias[group];
       for (int64_t c = 0; c < channels; ++c)
         z += weights.proj_weight[group * channels + c] * x[p * channels + c];
-      scores[p * shape.kv_heads + h] =
-          shape.method == RoutingMethod::kRelu ? std::max(z, 0.0) : 1 / (1 + std::exp(-z)) - 0.5;
+      scores[p * shape.kv_heads + h] = Score(shape, h, p, z);
     }
   }
   return scores;

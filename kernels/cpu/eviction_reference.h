@@ -28,6 +28,7 @@ struct EvictionShape {
   std::vector<ConvShape> convs;
   bool shared = false;  // one filter bank for all heads
   RoutingMethod method = RoutingMethod::kSigmoid;
+  uint64_t random_seed = 0;  // of kRandom
 };
 
 // Random router weights and their view.

@@ -16,6 +16,7 @@
 #include "kernels/cpu/test_slots.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/cpu/write_kv.h"
+#include "kernels/ops/position_score.h"
 #include "kernels/testing/buffers.h"
 #include "kernels/testing/compare.h"
 #include "kernels/testing/each_target.h"
@@ -257,7 +258,8 @@ std::vector<std::vector<Part>> RandomSteps(const std::vector<EvictionTokens>& se
   return steps;
 }
 
-// Rounding may not turn a decision: seeds with a closer call than this are passed over.
+// Rounding may not turn a decision: seeds with a closer call than this are passed over, but where
+// scores are exact.
 constexpr double kClosestCall = 3e-6;
 
 // Returns false if the seed was passed over.
@@ -272,7 +274,8 @@ bool ExpectEviction(const EvictionShape& shape, int64_t page_tokens, uint64_t se
   for (const int64_t size : {5, 40, 90, 137}) {
     sequences.push_back(MakeEvictionTokens(shape, size, seed * 100 + static_cast<uint64_t>(size)));
     expected.emplace_back(shape, router, sequences.back());
-    if (expected.back().closest_call() < kClosestCall) return false;
+    const bool exact = ScoresPosition(shape.method);
+    if (!exact && expected.back().closest_call() < kClosestCall) return false;
   }
   std::mt19937_64 rng(seed);
   const std::vector<std::vector<Part>> steps = RandomSteps(sequences, shape.window, &rng);
@@ -320,6 +323,68 @@ TEST(Eviction, RandomShapesAndCuts) {
     compared += ExpectEviction(shape, one_of({1, 3, 16}), seed);
   }
   EXPECT_GE(compared, 50);
+}
+
+// What head h of a sequence of n tokens keeps, in order of positions, cut as a seed says.
+std::vector<int64_t> KeptOf(const EvictionShape& shape, int64_t n, int64_t head, uint64_t cuts) {
+  const RouterModel router(shape, 1);
+  const std::vector<EvictionTokens> sequences = {MakeEvictionTokens(shape, n, 2)};
+  std::mt19937_64 rng(cuts);
+  Layer layer(shape, router, sequences, 4, 1);
+  for (const std::vector<Part>& step : RandomSteps(sequences, shape.window, &rng)) layer.Step(step);
+  std::vector<int64_t> kept = layer.Kept(0, head);
+  std::sort(kept.begin(), kept.end());
+  return kept;
+}
+
+EvictionShape PositionShape(RoutingMethod method) {
+  return {.kv_heads = 2,
+          .group = 2,
+          .head_dim = 8,
+          .window = 12,
+          .buffer = 9,
+          .sink = 2,
+          .convs = {{8, 3, 2}, {4, 3, 1}},
+          .method = method,
+          .random_seed = 5};
+}
+
+TEST(Eviction, ByPositionAsTheReferenceKeeps) {
+  for (const RoutingMethod method : {RoutingMethod::kRecency, RoutingMethod::kRandom}) {
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      EvictionShape shape = PositionShape(method);
+      shape.buffer = static_cast<int64_t>(3 * seed);
+      shape.random_seed = seed;
+      EXPECT_TRUE(ExpectEviction(shape, 4, seed));
+    }
+  }
+}
+
+TEST(Eviction, RecencyKeepsTheFirstAndTheNewest) {
+  const EvictionShape shape = PositionShape(RoutingMethod::kRecency);
+  // Of 100 tokens the last 13 are in the window.
+  const std::vector<int64_t> newest = {0, 1, 80, 81, 82, 83, 84, 85, 86};
+  EXPECT_EQ(KeptOf(shape, 100, 0, 1), newest);
+  EXPECT_EQ(KeptOf(shape, 100, 1, 2), newest);
+}
+
+TEST(Eviction, RandomFollowsFromTheSeedAndNotFromTheCuts) {
+  EvictionShape shape = PositionShape(RoutingMethod::kRandom);
+  const std::vector<int64_t> kept = KeptOf(shape, 300, 0, 1);
+  EXPECT_EQ(kept.size(), 9u);
+  for (uint64_t cuts = 2; cuts < 6; ++cuts) EXPECT_EQ(KeptOf(shape, 300, 0, cuts), kept);
+  EXPECT_NE(KeptOf(shape, 300, 1, 1), kept) << "another head";
+  shape.random_seed = 6;
+  EXPECT_NE(KeptOf(shape, 300, 0, 1), kept) << "another seed";
+}
+
+TEST(Eviction, WithoutABufferNotEvenTheFirstAreKept) {
+  for (const RoutingMethod method :
+       {RoutingMethod::kSigmoid, RoutingMethod::kRecency, RoutingMethod::kRandom}) {
+    EvictionShape shape = PositionShape(method);
+    shape.buffer = 0;
+    EXPECT_TRUE(KeptOf(shape, 100, 0, 1).empty());
+  }
 }
 
 TEST(Eviction, EveryTarget) {

@@ -9,6 +9,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/router_conv.h"
+#include "kernels/ops/position_score.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/router.cc"
@@ -185,6 +186,9 @@ class HeadStream {
         return static_cast<float>(0.5 * std::tanh(0.5 * static_cast<double>(z)));
       case RoutingMethod::kRelu:
         return z > 0 || std::isnan(z) ? z : 0.0f;
+      case RoutingMethod::kRecency:
+      case RoutingMethod::kRandom:
+        break;  // PositionScores
     }
     WINNOW_CHECK(false) << "routing method " << static_cast<int>(weights_.method);
     return 0;
@@ -228,10 +232,23 @@ int64_t BufferFloats(const RouterWeights& weights, const std::vector<Task>& task
   return (most + 63) / 64 * 64;
 }
 
+// The scores of RoutingMethods that look at the position only.
+void PositionScores(const RouterScoresArgs& args) {
+  const int64_t margin = args.weights->margin();
+  for (int64_t t = 0; t < args.batch.num_tokens; ++t) {
+    const int64_t position = args.batch.positions[t] - margin;
+    float* scores = args.scores.row<float>(t);
+    for (int64_t h = 0; h < args.k.dim(1); ++h) {
+      scores[h] = position >= 0 ? PositionScore(*args.weights, h, position) : 0.0f;
+    }
+  }
+}
+
 }  // namespace
 
 void RouterScores(ThreadPool& pool, const RouterScoresArgs& args) {
   CheckShapes(args);
+  if (ScoresPosition(args.weights->method)) return PositionScores(args);
   const std::vector<Task> tasks = MakeTasks(args);
   if (tasks.empty()) return;
   const int64_t buffer_floats = BufferFloats(*args.weights, tasks);

@@ -17,6 +17,7 @@
 #include "kernels/cuda/status_macros.h"
 #include "kernels/cuda/token_edits.h"
 #include "kernels/cuda/write_kv.h"
+#include "kernels/ops/position_score.h"
 
 namespace winnow::cuda {
 namespace {
@@ -201,6 +202,9 @@ absl::Status CudaBackend::AdvanceRing(const AdvanceRingArgs& args) {
 }
 
 absl::Status CudaBackend::RouterScores(const RouterScoresArgs& args) {
+  if (ScoresPosition(args.weights->method)) {
+    return absl::UnimplementedError("retention by position needs the cpu backend");
+  }
   const int64_t heads = args.k.dim(1);
   CheckHeads(args.k, args.batch.num_tokens, heads, args.k.dim(2));
   CheckHeads(args.v, args.batch.num_tokens, heads, args.v.dim(2));

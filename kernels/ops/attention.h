@@ -29,7 +29,9 @@ inline constexpr int64_t kNeverExpires = std::numeric_limits<int64_t>::max();
 // KeptPlan::source of a kept slot that this step leaves as it is.
 inline constexpr int64_t kUnchanged = std::numeric_limits<int64_t>::min();
 
-enum class RoutingMethod : uint8_t { kSigmoid, kRelu };
+// What makes a token's score. The last two are for experiments: they look at nothing but where the
+// token is (kernels/ops/position_score.h), and exist on the CPU only.
+enum class RoutingMethod : uint8_t { kSigmoid, kRelu, kRecency, kRandom };
 
 // One causal-in-effect convolution of the router: centred taps, read as a stream `right` tokens
 // late.
@@ -53,6 +55,7 @@ struct RouterWeights {
   const float* proj_bias = nullptr;    // [groups]
   int64_t groups = 0;                  // Hkv: a filter bank per head; 1: shared by all heads
   RoutingMethod method = RoutingMethod::kSigmoid;
+  uint64_t seed = 0;  // of kRandom
   // Tokens that must follow token j before its score is final.
   int64_t margin() const {
     int64_t sum = 0;
@@ -64,9 +67,10 @@ struct RouterWeights {
 // Streaming router (arXiv 2510.20787, section on learnable token eviction). The input of head h at
 // position p is [k, v] before RoPE; a convolution's output at position p is silu(bias + sum_i W_i^T
 // x[p - left + i * dilation]), and exactly 0 where p < 0, as are the inputs there. Score:
-// sigmoid(z) - 0.5, or max(z, 0). scores[t] is the score of the token `margin` positions before row
-// t's own, final then (0 where that is negative). history[i] afterwards holds conv i's last
-// dilation * (size - 1) inputs, oldest first; zeroed: start of a sequence.
+// sigmoid(z) - 0.5, or max(z, 0), or PositionScore; histories are not touched then. scores[t] is
+// the score of the token `margin` positions before row t's own, final then (0 where that is
+// negative). history[i] afterwards holds conv i's last dilation * (size - 1) inputs, oldest first;
+// zeroed: start of a sequence.
 struct RouterScoresArgs {
   RaggedBatch batch;
   TensorView k;  // [T, Hkv, D] before RoPE
