@@ -1,18 +1,16 @@
 // The demo's text: filler sentences, a few facts ("The code of the amber falcon is 48213."), one
 // question about the first fact.
 //
-// The sentence forms are those that the bundled model was trained on. Everything follows from the
-// seed.
+// Everything follows from the seed.
 #ifndef WINNOW_CLIENT_DEMO_TEXT_H_
 #define WINNOW_CLIENT_DEMO_TEXT_H_
 
 #include <cstdint>
-#include <functional>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/demo_world.h"
 
 namespace winnow {
 
@@ -31,9 +29,6 @@ struct DemoText {
 
 // Tokens before the asked fact.
 inline constexpr int64_t kFirstFactToken = 40;
-
-// Counts the tokens of a sentence with its leading space, special tokens excluded.
-using TokenCounter = std::function<absl::StatusOr<int64_t>(const std::string&)>;
 
 // A text of num_tokens tokens or a few more with num_facts facts in its first half. REQUIRES
 // num_facts >= 1 and num_tokens >= 100 * num_facts. Errors are the counter's.

@@ -19,6 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "client/child_server.h"
+#include "client/count_tokens.h"
 #include "client/demo_text.h"
 #include "proto/winnow/v1/generation.grpc.pb.h"
 
@@ -68,17 +69,6 @@ absl::StatusOr<v1::GetModelInfoResponse> ModelInfo(v1::GenerationService::Stub& 
       FromGrpc(stub.GetModelInfo(&context, v1::GetModelInfoRequest(), &info), "GetModelInfo");
   if (!status.ok()) return status;
   return info;
-}
-
-absl::StatusOr<int64_t> CountTokens(v1::GenerationService::Stub& stub, const std::string& text) {
-  grpc::ClientContext context;
-  v1::TokenizeRequest request;
-  request.set_text(text);
-  request.set_skip_special_tokens(true);
-  v1::TokenizeResponse response;
-  const absl::Status status = FromGrpc(stub.Tokenize(&context, request, &response), "Tokenize");
-  if (!status.ok()) return status;
-  return response.ids_size();
 }
 
 // Asks and prints the answer as it streams.
@@ -169,8 +159,9 @@ absl::StatusOr<bool> RunDemo(const DemoOptions& options) {
   if (!info.ok()) return info.status();
   ShowModel(*info);
 
-  const auto demo = MakeDemoText(options.seed, options.num_tokens, options.num_facts,
-                                 [&](const std::string& text) { return CountTokens(*stub, text); });
+  const auto demo =
+      MakeDemoText(options.seed, options.num_tokens, options.num_facts,
+                   [&](const std::string& text) { return CountTokens(stub.get(), "", text); });
   if (!demo.ok()) return demo.status();
   ShowQuestion(*demo, options.seed);
   const auto outcome = Ask(*stub, *demo);

@@ -10,7 +10,11 @@
 namespace winnow::load {
 
 Call::Call(PlannedRequest planned, const CallSettings& settings, CallOwner* owner)
-    : planned_(std::move(planned)), slow_delay_(settings.slow_delay), owner_(owner) {
+    : planned_(std::move(planned)),
+      slow_delay_(settings.slow_delay),
+      keep_text_(settings.keep_text),
+      owner_(owner) {
+  record_.number = planned_.number;
   record_.behaviour = planned_.behaviour;
   if (!settings.authorization.empty()) {
     context_.AddMetadata("authorization", settings.authorization);
@@ -43,6 +47,7 @@ void Call::OnReadDone(bool ok) {
       record_.prompt_tokens = message_.prompt().num_prompt_tokens();
       break;
     case v1::GenerateResponse::kDelta:
+      if (keep_text_) record_.text += message_.delta().text();
       if (message_.delta().num_tokens() > 0) TakeDelta(message_.delta(), now_ns);
       break;
     case v1::GenerateResponse::kFinish:

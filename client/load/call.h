@@ -22,6 +22,7 @@ struct CallSettings {
   std::string authorization;  // empty: none
   std::optional<absl::Duration> timeout;
   absl::Duration slow_delay;
+  bool keep_text = false;
 };
 
 class Call;
@@ -56,6 +57,7 @@ class Call : public grpc::ClientReadReactor<v1::GenerateResponse> {
 
   const PlannedRequest planned_;
   const absl::Duration slow_delay_;
+  const bool keep_text_;
   CallOwner* const owner_;
   grpc::ClientContext context_;
   v1::GenerateResponse message_;        // being read

@@ -21,6 +21,7 @@ inline int64_t NowNs() {
 }
 
 struct CallRecord {
+  int64_t number = 0;  // PlannedRequest's
   bool warmup = false;
   Behaviour behaviour = Behaviour::kRead;
   // Times are the steady clock's.
@@ -33,6 +34,7 @@ struct CallRecord {
   uint32_t prompt_tokens = 0;  // as the server counted them
   uint32_t output_tokens = 0;  // received
   int64_t messages = 0;        // received, of any kind
+  std::string text;            // of the answer, if the run keeps it
   bool finished = false;       // the message that ends an answer has come
   bool cancelled = false;      // by this client, as planned
   absl::StatusCode code = absl::StatusCode::kUnknown;

@@ -11,7 +11,7 @@
 #include "client/load/find_max_rate.h"
 #include "client/load/progress.h"
 #include "client/load/random.h"
-#include "client/load/request_source.h"
+#include "client/load/random_requests.h"
 #include "client/load/retry_count.h"
 
 namespace winnow::load {
@@ -48,25 +48,13 @@ void Search(const LoadOptions& options, const RunStage& run_stage, MeasuredRun* 
 
 }  // namespace
 
-void Stopper::Stop() {
-  std::lock_guard<std::mutex> lock(mu_);
-  stopped_ = true;
-  if (runner_ != nullptr) runner_->Stop();
-}
-
-void Stopper::Watch(StageRunner* runner) {
-  std::lock_guard<std::mutex> lock(mu_);
-  runner_ = runner;
-  if (stopped_ && runner_ != nullptr) runner_->Stop();
-}
-
 MeasuredRun RunLoad(const LoadOptions& options, std::vector<FileRequest> requests,
                     const v1::GetModelInfoResponse& info, LoadTarget* target, Stopper* stopper) {
   MeasuredRun run = {
       .model = info.name(),
       .backend = info.backend(),
       .date = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone())};
-  RequestSource source(options, std::move(requests), info.vocab_size(), info.has_tokenizer());
+  RandomRequests source(options, std::move(requests), info.vocab_size(), info.has_tokenizer());
   Random arrivals = MakeRandom(options.seed, RandomStream::kArrivals);
   Progress progress(!options.quiet && isatty(STDERR_FILENO) != 0);
   StageRunner runner(target, &source,

@@ -2,30 +2,16 @@
 #ifndef WINNOW_CLIENT_LOAD_LOAD_RUN_H_
 #define WINNOW_CLIENT_LOAD_LOAD_RUN_H_
 
-#include <mutex>
 #include <vector>
 
 #include "client/load/load_options.h"
 #include "client/load/load_target.h"
 #include "client/load/measured_stage.h"
 #include "client/load/requests_file.h"
-#include "client/load/stage_runner.h"
+#include "client/load/stopper.h"
 #include "proto/winnow/v1/generation.pb.h"
 
 namespace winnow::load {
-
-// Ends a run early, from another thread. Thread-safe.
-class Stopper {
- public:
-  void Stop();
-  // The runner that Stop stops; null: none any more. Stopped at once if Stop came before.
-  void Watch(StageRunner* runner);
-
- private:
-  std::mutex mu_;
-  bool stopped_ = false;           // guarded by mu_
-  StageRunner* runner_ = nullptr;  // guarded by mu_
-};
 
 // Blocks until all has ended. Progress goes to standard error if that is a terminal.
 MeasuredRun RunLoad(const LoadOptions& options, std::vector<FileRequest> requests,

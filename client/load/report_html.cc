@@ -7,37 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/load/html_page.h"
 #include "client/load/load_plots.h"
 #include "client/load/svg_plot.h"
 
 namespace winnow::load {
 namespace {
-
-constexpr char kStyle[] =
-    "body{font:15px/1.45 sans-serif;color:#222222;background:#ffffff;max-width:900px;"
-    "margin:24px auto;padding:0 16px}\n"
-    "h1{font-size:24px}h2{font-size:18px;margin:32px 0 8px}\n"
-    "table{border-collapse:collapse;margin:8px 0;font-size:14px}\n"
-    "th,td{padding:4px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid #dddddd}\n"
-    "th{font-weight:600}th:first-child,td:first-child{text-align:left}\n"
-    ".wide{overflow-x:auto}svg{width:100%;height:auto;margin:8px 0}\n"
-    "p.note{color:#555555;font-size:13px}\n";
-
-using Row = std::vector<std::string>;
-
-// The first row is the head. Cells are texts.
-std::string Table(const std::vector<Row>& rows) {
-  std::string html = "<div class=\"wide\"><table>\n";
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const char* cell = i == 0 ? "th" : "td";
-    html += "<tr>";
-    for (const std::string& text : rows[i]) {
-      absl::StrAppend(&html, "<", cell, ">", EscapeXml(text), "</", cell, ">");
-    }
-    html += "</tr>\n";
-  }
-  return html + "</table></div>\n";
-}
 
 std::string Number(double value) {
   if (value >= 1000) return absl::StrFormat("%.0f", value);
@@ -87,8 +62,8 @@ std::string Objectives(const LoadOptions& options, const MeasuredRun& run) {
 }
 
 std::string Counts(const LoadOptions& options, const MeasuredRun& run) {
-  std::vector<Row> rows = {{"load", "completed", "cancelled", "failed", "seconds", "requests/s",
-                            "output tokens/s", "all tokens/s", "most open"}};
+  std::vector<HtmlRow> rows = {{"load", "completed", "cancelled", "failed", "seconds", "requests/s",
+                                "output tokens/s", "all tokens/s", "most open"}};
   const bool goodput = !options.slos.empty();
   if (goodput) rows[0].insert(rows[0].end(), {"good/s", "good"});
   for (const MeasuredStage& stage : run.stages) {
@@ -102,7 +77,7 @@ std::string Counts(const LoadOptions& options, const MeasuredRun& run) {
       rows.back().push_back(absl::StrFormat("%.1f%%", 100 * s.good_share.value_or(0)));
     }
   }
-  return Table(rows);
+  return HtmlTable(rows);
 }
 
 std::string Latencies(const MeasuredRun& run) {
@@ -113,7 +88,7 @@ std::string Latencies(const MeasuredRun& run) {
       {"per token", &StageSummary::tpot},
       {"end to end", &StageSummary::e2el},
       {"sent late (the client's own)", &StageSummary::lateness}};
-  std::vector<Row> rows = {{"load", "milliseconds", "mean", "p50", "p90", "p95", "p99", "max"}};
+  std::vector<HtmlRow> rows = {{"load", "milliseconds", "mean", "p50", "p90", "p95", "p99", "max"}};
   for (const MeasuredStage& stage : run.stages) {
     for (const auto& [name, member] : kinds) {
       const Distribution& d = stage.summary.*member;
@@ -121,29 +96,29 @@ std::string Latencies(const MeasuredRun& run) {
                       Number(d.p95), Number(d.p99), Number(d.max)});
     }
   }
-  return Table(rows);
+  return HtmlTable(rows);
 }
 
 std::string Errors(const MeasuredRun& run) {
-  std::vector<Row> rows = {{"load", "failed", "why"}};
+  std::vector<HtmlRow> rows = {{"load", "failed", "why"}};
   for (const MeasuredStage& stage : run.stages) {
     for (const auto& [error, count] : stage.summary.errors) {
       rows.push_back({stage.summary.level, absl::StrCat(count), error});
     }
   }
-  return rows.size() == 1 ? "" : "<h2>Failed requests</h2>\n" + Table(rows);
+  return rows.size() == 1 ? "" : "<h2>Failed requests</h2>\n" + HtmlTable(rows);
 }
 
 std::string ClientItself(const LoadOptions& options, const MeasuredRun& run) {
-  std::vector<Row> rows = {{"load", "messages received", "CPU per message, us", "sent late, p99 ms",
-                            "sent late, max ms"}};
+  std::vector<HtmlRow> rows = {{"load", "messages received", "CPU per message, us",
+                                "sent late, p99 ms", "sent late, max ms"}};
   for (const MeasuredStage& stage : run.stages) {
     const StageSummary& s = stage.summary;
     rows.push_back({s.level, absl::StrCat(s.received_messages), Number(s.cpu_us_per_message),
                     Number(s.lateness.p99), Number(s.lateness.max)});
   }
   return absl::StrCat(
-      "<h2>The client itself</h2>\n", Table(rows),
+      "<h2>The client itself</h2>\n", HtmlTable(rows),
       options.retry_policy ? absl::StrCat("<p>Retries: ", run.retries, "</p>\n") : "");
 }
 
@@ -164,18 +139,16 @@ std::string Plots(const LoadOptions& options, const MeasuredRun& run) {
 }  // namespace
 
 std::string RunToHtml(const LoadOptions& options, const MeasuredRun& run) {
-  const std::string title = absl::StrCat("Load test of ", EscapeXml(run.model));
-  return absl::StrCat(
-      "<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n"
-      "<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
-      "content=\"width=device-width, initial-scale=1\"/>\n<title>",
-      title, "</title>\n<style>\n", kStyle, "</style>\n</head>\n<body>\n<h1>", title, "</h1>\n<p>",
-      EscapeXml(run.backend), " at ", EscapeXml(absl::StrJoin(options.servers, ", ")), ", ",
-      EscapeXml(run.date), ". ", EscapeXml(Sent(options)), "</p>\n", Objectives(options, run),
-      "<h2>Throughput</h2>\n", Counts(options, run), "<h2>Latency</h2>\n", Latencies(run),
-      "<p class=\"note\">Times count from the scheduled send time. Latencies are those of requests "
-      "that completed and were read at full speed.</p>\n",
-      Errors(run), Plots(options, run), ClientItself(options, run), "</body>\n</html>\n");
+  return HtmlPage(
+      absl::StrCat("Load test of ", run.model),
+      absl::StrCat(
+          "<p>", EscapeXml(run.backend), " at ", EscapeXml(absl::StrJoin(options.servers, ", ")),
+          ", ", EscapeXml(run.date), ". ", EscapeXml(Sent(options)), "</p>\n",
+          Objectives(options, run), "<h2>Throughput</h2>\n", Counts(options, run),
+          "<h2>Latency</h2>\n", Latencies(run),
+          "<p class=\"note\">Times count from the scheduled send time. Latencies are those "
+          "of requests that completed and were read at full speed.</p>\n",
+          Errors(run), Plots(options, run), ClientItself(options, run)));
 }
 
 }  // namespace winnow::load

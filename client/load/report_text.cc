@@ -7,28 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/load/text_table.h"
 
 namespace winnow::load {
 namespace {
-
-using Row = std::vector<std::string>;
-
-// The first column to the left, the others to the right.
-std::string Table(const std::vector<Row>& rows) {
-  std::vector<size_t> widths(rows[0].size());
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    absl::StrAppendFormat(&text, "  %-*s", static_cast<int>(widths[0]), row[0]);
-    for (size_t i = 1; i < row.size(); ++i) {
-      absl::StrAppendFormat(&text, "  %*s", static_cast<int>(widths[i]), row[i]);
-    }
-    text += '\n';
-  }
-  return text;
-}
 
 std::string Ms(double ms) {
   return ms >= 1000 ? absl::StrFormat("%.0f", ms)
@@ -36,8 +18,8 @@ std::string Ms(double ms) {
 }
 
 std::string Counts(const MeasuredRun& run, bool with_goodput) {
-  std::vector<Row> rows = {{"", "done", "cancelled", "failed", "seconds", "req/s", "out tok/s",
-                            "all tok/s", "most open"}};
+  std::vector<TextRow> rows = {{"", "done", "cancelled", "failed", "seconds", "req/s", "out tok/s",
+                                "all tok/s", "most open"}};
   if (with_goodput) rows[0].insert(rows[0].end(), {"good/s", "good"});
   for (const MeasuredStage& stage : run.stages) {
     const StageSummary& summary = stage.summary;
@@ -52,11 +34,11 @@ std::string Counts(const MeasuredRun& run, bool with_goodput) {
       rows.back().push_back(absl::StrFormat("%.1f%%", 100 * summary.good_share.value_or(0)));
     }
   }
-  return Table(rows);
+  return TextTable(rows);
 }
 
 std::string Latencies(const MeasuredRun& run) {
-  std::vector<Row> rows = {{"milliseconds", "", "mean", "p50", "p90", "p95", "p99", "max"}};
+  std::vector<TextRow> rows = {{"milliseconds", "", "mean", "p50", "p90", "p95", "p99", "max"}};
   for (const MeasuredStage& stage : run.stages) {
     const StageSummary& summary = stage.summary;
     std::string level = summary.level;
@@ -70,7 +52,7 @@ std::string Latencies(const MeasuredRun& run) {
       level.clear();
     }
   }
-  return Table(rows);
+  return TextTable(rows);
 }
 
 std::string Errors(const MeasuredRun& run) {

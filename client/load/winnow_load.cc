@@ -1,14 +1,8 @@
 // winnow-load: sends load to servers and reports what they make of it. See --help.
-#include <signal.h>
-#include <unistd.h>
-
 #include <cstdio>
-#include <fstream>
-#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,10 +14,12 @@
 #include "client/load/load_run.h"
 #include "client/load/load_target.h"
 #include "client/load/measured_stage.h"
+#include "client/load/report_file.h"
 #include "client/load/report_html.h"
 #include "client/load/report_json.h"
 #include "client/load/report_text.h"
 #include "client/load/requests_file.h"
+#include "client/load/stopper.h"
 #include "nlohmann/json.hpp"
 
 namespace winnow::load {
@@ -40,22 +36,6 @@ int ServerSays(const absl::Status& status) {
   return ExitCodeFor(status.code());
 }
 
-// Stops the run at the first Ctrl-C, the process at the second. Blocks the signals, so it must come
-// before gRPC starts its threads.
-void StopOnSignal(std::function<void()> stop) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  // Left to the process' end.
-  std::thread([signals, stop = std::move(stop)] {
-    int signal = 0;
-    if (sigwait(&signals, &signal) == 0) stop();
-    if (sigwait(&signals, &signal) == 0) _exit(kExitStopped);
-  }).detach();
-}
-
 absl::StatusOr<std::vector<FileRequest>> ReadRequests(const std::string& path) {
   if (path.empty()) return std::vector<FileRequest>();
   const auto text = ReadFile(path);
@@ -65,18 +45,6 @@ absl::StatusOr<std::vector<FileRequest>> ReadRequests(const std::string& path) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", requests.status().message()));
 }
 
-absl::Status WriteFile(const std::string& path, const std::string& text) {
-  if (path == "-") {
-    std::cout << text << std::flush;
-    return absl::OkStatus();
-  }
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (file) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("cannot write ", path));
-}
-
 absl::Status WriteReports(const LoadOptions& options, const MeasuredRun& run) {
   // The table would get into the way of JSON on standard output.
   if (!options.quiet) (options.json == "-" ? std::cerr : std::cout) << RunToText(options, run);
@@ -84,10 +52,11 @@ absl::Status WriteReports(const LoadOptions& options, const MeasuredRun& run) {
     const std::string json =
         RunToJson(options, run)
             .dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
-    absl::Status status = WriteFile(options.json, json + "\n");
+    absl::Status status = WriteReport(options.json, json + "\n");
     if (!status.ok()) return status;
   }
-  return options.html.empty() ? absl::OkStatus() : WriteFile(options.html, RunToHtml(options, run));
+  return options.html.empty() ? absl::OkStatus()
+                              : WriteReport(options.html, RunToHtml(options, run));
 }
 
 int ExitCodeOf(const MeasuredRun& run) {
@@ -100,12 +69,9 @@ int ExitCodeOf(const MeasuredRun& run) {
 }
 
 int Run(const LoadOptions& options) {
-  signal(SIGPIPE, SIG_IGN);
   auto requests = ReadRequests(options.requests_file);
   if (!requests.ok()) return WrongUsage(requests.status());
-  // Outlives the thread that waits for signals.
-  auto* stopper = new Stopper();
-  StopOnSignal([stopper] { stopper->Stop(); });
+  Stopper* const stopper = StopperOfSignals();
   auto target = LoadTarget::Create(options);
   if (!target.ok()) return WrongUsage(target.status());
   const auto info = (*target)->GetModelInfo(options.model);

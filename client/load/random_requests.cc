@@ -1,4 +1,4 @@
-#include "client/load/request_source.h"
+#include "client/load/random_requests.h"
 
 #include <algorithm>
 #include <random>
@@ -27,8 +27,8 @@ class IdSequence {
 
 }  // namespace
 
-RequestSource::RequestSource(const LoadOptions& options, std::vector<FileRequest> file,
-                             uint32_t vocab_size, bool has_tokenizer)
+RandomRequests::RandomRequests(const LoadOptions& options, std::vector<FileRequest> file,
+                               uint32_t vocab_size, bool has_tokenizer)
     : options_(options),
       file_(std::move(file)),
       vocab_size_(vocab_size),
@@ -37,7 +37,7 @@ RequestSource::RequestSource(const LoadOptions& options, std::vector<FileRequest
       behaviours_(MakeRandom(options.seed, RandomStream::kBehaviours)),
       seeds_(MakeRandom(options.seed, RandomStream::kSeeds)) {}
 
-void RequestSource::FillPrompt(const FileRequest& line, v1::GenerateRequest* request) {
+void RandomRequests::FillPrompt(const FileRequest& line, v1::GenerateRequest* request) {
   // Drawn in any case, so that a file does not change what follows.
   const int drawn = options_.prompt_tokens.Draw(&lengths_);
   IdSequence ids(seeds_(), vocab_size_);
@@ -54,7 +54,7 @@ void RequestSource::FillPrompt(const FileRequest& line, v1::GenerateRequest* req
   std::generate(prompt->begin(), prompt->end(), [&] { return ids.Next(); });
 }
 
-void RequestSource::DrawBehaviour(int output_tokens, PlannedRequest* planned) {
+void RandomRequests::DrawBehaviour(int output_tokens, PlannedRequest* planned) {
   const double share = std::uniform_real_distribution<double>(0, 1)(behaviours_);
   const int last = std::max(1, output_tokens / 2);
   const int cancel_after = std::uniform_int_distribution<int>(1, last)(behaviours_);
@@ -66,11 +66,12 @@ void RequestSource::DrawBehaviour(int output_tokens, PlannedRequest* planned) {
   }
 }
 
-PlannedRequest RequestSource::Next() {
+PlannedRequest RandomRequests::Next() {
   static const FileRequest kNothing;
-  const FileRequest& line = file_.empty() ? kNothing : file_[num_drawn_ % file_.size()];
-  ++num_drawn_;
+  const FileRequest& line =
+      file_.empty() ? kNothing : file_[static_cast<size_t>(num_drawn_) % file_.size()];
   PlannedRequest planned;
+  planned.number = num_drawn_++;
   v1::GenerateRequest& request = planned.request;
   request.set_model(options_.model);
   FillPrompt(line, &request);

@@ -1,4 +1,4 @@
-#include "client/load/request_source.h"
+#include "client/load/random_requests.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,11 +17,11 @@ using ::testing::Lt;
 
 constexpr uint32_t kVocabSize = 50;
 
-TEST(RequestSourceTest, RandomPromptsHaveTheirLengthAndIdsOfTheVocabulary) {
+TEST(RandomRequestsTest, RandomPromptsHaveTheirLengthAndIdsOfTheVocabulary) {
   LoadOptions options;
   options.prompt_tokens = LengthDistribution(2000);
   options.output_tokens = LengthDistribution(7);
-  RequestSource source(options, {}, kVocabSize, /*has_tokenizer=*/true);
+  RandomRequests source(options, {}, kVocabSize, /*has_tokenizer=*/true);
   const v1::GenerateRequest request = source.Next().request;
   ASSERT_EQ(request.token_ids().ids_size(), 2000);
   EXPECT_THAT(request.token_ids().ids(), Each(Lt(kVocabSize)));
@@ -37,17 +37,17 @@ TEST(RequestSourceTest, RandomPromptsHaveTheirLengthAndIdsOfTheVocabulary) {
   EXPECT_FALSE(request.sampling().has_temperature());
 }
 
-TEST(RequestSourceTest, WithoutTokenizerNoTextIsAskedFor) {
+TEST(RandomRequestsTest, WithoutTokenizerNoTextIsAskedFor) {
   LoadOptions options;
-  EXPECT_TRUE(RequestSource(options, {}, 5, false).Next().request.output().skip_text());
+  EXPECT_TRUE(RandomRequests(options, {}, 5, false).Next().request.output().skip_text());
 }
 
-TEST(RequestSourceTest, TheSeedMakesTheRequests) {
+TEST(RandomRequestsTest, TheSeedMakesTheRequests) {
   LoadOptions options;
   options.cancel_share = 0.5;
-  RequestSource first(options, {}, 1000, true), second(options, {}, 1000, true);
+  RandomRequests first(options, {}, 1000, true), second(options, {}, 1000, true);
   options.seed = 2;
-  RequestSource other(options, {}, 1000, true);
+  RandomRequests other(options, {}, 1000, true);
   const auto a = first.Next(), b = second.Next(), c = other.Next();
   EXPECT_EQ(a.request.SerializeAsString(), b.request.SerializeAsString());
   EXPECT_EQ(a.behaviour, b.behaviour);
@@ -55,7 +55,7 @@ TEST(RequestSourceTest, TheSeedMakesTheRequests) {
   EXPECT_NE(first.Next().request.SerializeAsString(), a.request.SerializeAsString());
 }
 
-TEST(RequestSourceTest, AFileIsTakenLineByLineOverAndOver) {
+TEST(RandomRequestsTest, AFileIsTakenLineByLineOverAndOver) {
   LoadOptions options;
   options.prompt_tokens = LengthDistribution(4);
   std::vector<FileRequest> file(3);
@@ -63,7 +63,7 @@ TEST(RequestSourceTest, AFileIsTakenLineByLineOverAndOver) {
   file[1].prompt_token_ids = {7, 8};
   file[1].output_tokens = 3;
   file[2].prompt_tokens = 6;
-  RequestSource source(options, file, kVocabSize, true);
+  RandomRequests source(options, file, kVocabSize, true);
   for (int round = 0; round < 2; ++round) {
     EXPECT_EQ(source.Next().request.text(), "text");
     const v1::GenerateRequest ids = source.Next().request;
@@ -75,14 +75,14 @@ TEST(RequestSourceTest, AFileIsTakenLineByLineOverAndOver) {
   }
 }
 
-TEST(RequestSourceTest, BehavioursComeInTheirShares) {
+TEST(RandomRequestsTest, BehavioursComeInTheirShares) {
   constexpr int kNum = 20'000;
   LoadOptions options;
   options.prompt_tokens = LengthDistribution(1);
   options.output_tokens = LengthDistribution(10);
   options.cancel_share = 0.2;
   options.slow_share = 0.05;
-  RequestSource source(options, {}, kVocabSize, true);
+  RandomRequests source(options, {}, kVocabSize, true);
   int num_cancel = 0, num_slow = 0;
   std::vector<double> cancel_after;
   for (int i = 0; i < kNum; ++i) {
