@@ -21,7 +21,7 @@ namespace winnow::load {
 struct CallSettings {
   std::string authorization;  // empty: none
   std::optional<absl::Duration> timeout;
-  absl::Duration slow_delay;
+  absl::Duration slow_delay = {};
   bool keep_text = false;
 };
 

@@ -24,7 +24,7 @@ namespace winnow::load {
 
 struct StagePlan {
   LoadLevel level;
-  ArrivalProcess arrivals;
+  ArrivalProcess arrivals = {};
   int64_t warmup_requests = 0;
   std::optional<int64_t> num_requests = {};  // beyond the warm-up's; one of the two
   std::optional<double> seconds = {};
