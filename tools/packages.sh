@@ -3,7 +3,7 @@
 # $on_terminal, $state_dir and $exit_packages it uses.
 
 # Lines "package|what for". The C++ libraries are those of third_party/.
-packages_of() { # packages_of demo|serve|ask|load|test|bundle
+packages_of() { # packages_of demo|serve|ask|load|eval|evidence|test|bundle
   cat <<'EOF'
 bazel-bootstrap|the build tool, Bazel 4.2
 g++|the C++ compiler
@@ -15,7 +15,7 @@ nlohmann-json3-dev|JSON
 protobuf-compiler|code from .proto files
 protobuf-compiler-grpc|code from .proto files, services
 EOF
-  [[ $1 == ask || $1 == load ]] || cat <<'EOF'
+  [[ $1 == ask || $1 == load || $1 == eval ]] || cat <<'EOF'
 libdnnl-dev|matrix products
 libhwy-dev|vector code
 libicu-dev|tokenizer: Unicode normalization
