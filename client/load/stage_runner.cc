@@ -47,7 +47,7 @@ StageResult StageRunner::Run(const StagePlan& plan, Random* arrivals) {
     RunClosed(plan, std::get<Concurrency>(plan.level).requests);
   }
   std::unique_lock<std::mutex> lock(mu_);
-  Await(&lock, std::nullopt, [this] { return in_flight_.empty(); });
+  Await(&lock, std::nullopt, [this] { return progress_.ended == progress_.sent; });
   std::sort(records_.begin(), records_.end(), [](const CallRecord& a, const CallRecord& b) {
     return a.scheduled_ns < b.scheduled_ns;
   });
@@ -122,16 +122,22 @@ void StageRunner::Send(int64_t scheduled_ns, bool warmup) {
 }
 
 void StageRunner::OnCallDone(Call* call) {
-  // Destroyed after the lock is gone.
   std::shared_ptr<Call> done;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    const auto entry = in_flight_.find(call);
+    done = std::move(entry->second);
+    in_flight_.erase(entry);
+  }
+  CallRecord record = std::move(done->record());
+  // Gone before Run can know that the call has ended: a call holds its channel, and a channel whose
+  // last holder is a thread of gRPC's has that thread wait for itself.
+  done.reset();
   std::lock_guard<std::mutex> lock(mu_);
-  const auto entry = in_flight_.find(call);
-  done = std::move(entry->second);
-  in_flight_.erase(entry);
   ++progress_.ended;
-  if (done->record().failed()) ++progress_.failed;
-  freed_ns_.push_back(done->record().end_ns);
-  records_.push_back(std::move(done->record()));
+  if (record.failed()) ++progress_.failed;
+  freed_ns_.push_back(record.end_ns);
+  records_.push_back(std::move(record));
   changed_.notify_one();
 }
 

@@ -53,7 +53,8 @@ class StageRunner : private CallOwner {
   StageRunner(LoadTarget* target, RequestSource* source, const CallSettings& settings,
               std::function<void(const StageProgress&)> on_progress);
 
-  // Returns when all of its requests have ended.
+  // Returns when all of its requests have ended and nothing of them is left, so that the target may
+  // go.
   StageResult Run(const StagePlan& plan, Random* arrivals);
 
   // From any thread, but for a signal handler: no more is sent, what is in flight is cancelled, and
