@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kMaxTokens = 10'000'000;
 constexpr int kMaxFacts = 1000;
-constexpr int64_t kMaxTexts = 100'000;
+constexpr int64_t kMaxTexts = 10'000;  // they are held in memory
 
 constexpr char kExamples[] =
     "Examples:\n"
@@ -171,10 +171,21 @@ void ChooseVariants(const Flags& flags, EvalOptions* options) {
   }
 }
 
+void CheckOutputs(const EvalOptions& options) {
+  int to_stdout = 0;
+  for (const auto* path : {&options.json, &options.html, &options.markdown}) {
+    to_stdout += *path == "-" ? 1 : 0;
+  }
+  if (to_stdout > 1) {
+    throw CLI::ValidationError("only one of --json, --html and --markdown can be '-'");
+  }
+}
+
 // What involves several flags, or a value's form.
 void Finish(Flags flags, EvalOptions* options) {
   ChooseCells(&flags, options);
   ChooseVariants(flags, options);
+  CheckOutputs(*options);
   CheckNumbers("--concurrency", std::vector<int>{options->concurrency}, 1, 100'000);
   if (flags.timeout.empty()) return;
   absl::Duration timeout;

@@ -73,12 +73,17 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{"--many_lengths=1024",
                             "--many_lengths=1024: multi_key, 64 facts: needs at least 1566 tokens"},
                       Wrong{"--facts=0", "--facts=0: write a number from 1 to 1000"},
-                      Wrong{"--texts=0", "--texts=0: write a number from 1 to 100000"},
+                      Wrong{"--texts=0", "--texts=0: write a number from 1 to 10000\n"},
                       Wrong{"--texts=4", "--texts=4: single facts need one for each of the 5"},
                       Wrong{"--concurrency=0", "--concurrency=0: write a number from 1"},
                       Wrong{"--server==h:1", "--server==h:1: write NAME=HOST:PORT"},
                       Wrong{"--server=a=h:1,a=h:2", "--server=a=h:2: the name is given twice"},
                       Wrong{"--timeout=-1s", "--timeout=-1s: write a duration above 0"}));
+
+TEST(EvalOptionsTest, OneReportGoesToStandardOutput) {
+  EXPECT_EQ(Parsed({"--json=-", "--html=a.html"}).json, "-");
+  EXPECT_THAT(Parse({"--json=-", "--markdown=-"}).text, HasSubstr("only one of --json"));
+}
 
 TEST(EvalOptionsTest, HelpHasExamplesAndExitCodes) {
   const EvalCommandLine line = Parse({"--help"});

@@ -19,6 +19,10 @@ HeatCell ToHeat(const CellResult& cell) {
                                   cell.texts, 100 * interval.low, 100 * interval.high)};
 }
 
+bool IsInMap(const Cell& cell, const CellResult& result) {
+  return cell.task == Task::kSingle && result.texts > 0;
+}
+
 // Where a value stands in a sorted list that has it.
 template <typename T>
 size_t PlaceOf(const T& value, const std::set<T>& values) {
@@ -30,10 +34,10 @@ size_t PlaceOf(const T& value, const std::set<T>& values) {
 HeatMap SingleFacts(const EvalResult& result, const VariantResult& variant) {
   std::set<int64_t> lengths;
   std::set<int> depths;
-  for (const Cell& cell : result.cells) {
-    if (cell.task != Task::kSingle) continue;
-    lengths.insert(cell.tokens);
-    depths.insert(*cell.depth);
+  for (size_t i = 0; i < result.cells.size(); ++i) {
+    if (!IsInMap(result.cells[i], variant.cells[i])) continue;
+    lengths.insert(result.cells[i].tokens);
+    depths.insert(*result.cells[i].depth);
   }
   HeatMap map = {.title = absl::StrCat("Single facts: ", variant.name),
                  .x_label = "tokens of the prompt",
@@ -43,7 +47,7 @@ HeatMap SingleFacts(const EvalResult& result, const VariantResult& variant) {
   map.cells.assign(depths.size(), std::vector<std::optional<HeatCell>>(lengths.size()));
   for (size_t i = 0; i < result.cells.size(); ++i) {
     const Cell& cell = result.cells[i];
-    if (cell.task != Task::kSingle || variant.cells[i].texts == 0) continue;
+    if (!IsInMap(cell, variant.cells[i])) continue;
     map.cells[PlaceOf(*cell.depth, depths)][PlaceOf(cell.tokens, lengths)] =
         ToHeat(variant.cells[i]);
   }

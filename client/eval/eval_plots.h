@@ -11,8 +11,8 @@
 
 namespace winnow::eval {
 
-// Exact answers of one variant on single facts: depth by length. None of the two lists is empty in
-// the map if and only if there are such cells.
+// Exact answers of one variant on single facts: depth by length, as far as it was asked. Both lists
+// are empty if it was not.
 HeatMap SingleFacts(const EvalResult& result, const VariantResult& variant);
 
 // Exact answers in percent over the number of facts, a line for each variant; a plot for each

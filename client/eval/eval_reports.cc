@@ -18,9 +18,10 @@ namespace {
 constexpr char kNote[] =
     "A text is right if all of its answers are exact. In parentheses: 95% confidence (Wilson; "
     "gaps: "
-    "Newcombe), a text being one trial, of digits too, which are right or wrong together. State is "
-    "what a sequence takes at most. Times per token are of one sequence alone, after the longest "
-    "prompt; prompt tokens/s of all requests together.";
+    "Newcombe), a text being one trial, of digits too, which are right or wrong together. Kept: "
+    "tokens per head, beside the window. Bytes: of a sequence's state, at most, at that many "
+    "tokens. "
+    "us/token: of one sequence alone, at the longest prompt; tokens/s: of all prompts together.";
 
 struct Section {
   std::string title;

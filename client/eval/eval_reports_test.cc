@@ -40,11 +40,14 @@ TEST(EvalTableTest, FailuresStandBesideWhatWasAnswered) {
   EvalResult result = MadeUpResult();
   result.variants[0].cells[2] = {.failed = 10};
   result.variants[0].cells[3].failed = 2;
+  result.variants[1].cells[3] = {};
   result.variants[1].cells[5] = {};
   const auto tables = ResultTables(result, Figure::kExact);
   EXPECT_EQ(tables[0].rows[1][2], "10 failed");
   EXPECT_EQ(tables[1].rows[1][1], "100.0% (72.2-100.0) of 10, 2 failed");
-  EXPECT_EQ(tables[2].rows[2][1], "-") << "not asked";
+  EXPECT_EQ(tables[1].rows[2][1], "-") << "not asked";
+  EXPECT_THAT(tables[2].rows, SizeIs(2)) << "without the variant that was asked nothing of it";
+  EXPECT_THAT(ResultTables(result, Figure::kGap), SizeIs(2));
 }
 
 TEST(EvalTableTest, GapsAreTheFirstVariantLessTheOthers) {
@@ -63,9 +66,8 @@ TEST(EvalTableTest, VariantsHaveStateAndTimes) {
   result.variants[0].times = {.prompt_tokens = 4096, .prompt_us = 41.5, .output_us = 390};
   const Table table = VariantTable(result);
   EXPECT_THAT(table.rows[0],
-              ElementsAre("variant", "parameters", "layers", "window", "kept per head",
-                          "state bytes at 512", "state bytes at 4096", "us per prompt token",
-                          "us per output token", "prompt tokens/s"));
+              ElementsAre("variant", "params", "layers", "window", "kept", "bytes at 512",
+                          "bytes at 4096", "us/prompt token", "us/output token", "tokens/s"));
   EXPECT_THAT(table.rows[1], ElementsAre("lte", "5.2M", "2 gdn, 1 lte", "-", "-", "2048", "2048",
                                          "41.5", "390.0", "1500"));
   EXPECT_EQ(table.rows[2][7], "-");
@@ -104,6 +106,14 @@ TEST(EvalReportsTest, HeatMapIsDepthByLength) {
   EXPECT_THAT(svg, HasSubstr(">50%<"));
   EXPECT_THAT(svg, HasSubstr("5 of 10 right; 95% interval 23.7% to 76.3%"));
   EXPECT_THAT(svg, HasSubstr("fill=\"none\""));
+}
+
+TEST(EvalReportsTest, HeatMapLeavesOutWhatWasNotAsked) {
+  EvalResult result = MadeUpResult();
+  result.variants[1].cells[2] = {};
+  EXPECT_THAT(SingleFacts(result, result.variants[1]).columns, ElementsAre("512"));
+  for (CellResult& cell : result.variants[1].cells) cell = {};
+  EXPECT_THAT(SingleFacts(result, result.variants[1]).rows, IsEmpty());
 }
 
 TEST(EvalReportsTest, CurvesAreInOrderOfFacts) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -96,10 +97,18 @@ std::string FigureOf(const EvalResult& result, size_t variant, const Column& col
   return "";
 }
 
+bool WasAsked(const VariantResult& variant, const ColumnGroup& group) {
+  return std::any_of(group.columns.begin(), group.columns.end(), [&](const Column& column) {
+    const CellResult cell = Together(variant, column);
+    return cell.texts + cell.failed > 0;
+  });
+}
+
 Table ResultTable(const EvalResult& result, const ColumnGroup& group, Figure figure) {
   Table table = {group.title, {{"variant"}}};
   for (const Column& column : group.columns) table.rows[0].push_back(column.title);
   for (size_t v = figure == Figure::kGap ? 1 : 0; v < result.variants.size(); ++v) {
+    if (!WasAsked(result.variants[v], group)) continue;
     table.rows.push_back({result.variants[v].name});
     for (const Column& column : group.columns) {
       table.rows.back().push_back(FigureOf(result, v, column, figure));
@@ -147,7 +156,8 @@ std::vector<Table> ResultTables(const EvalResult& result, Figure figure) {
   std::vector<Table> tables;
   if (figure == Figure::kGap && result.variants.size() < 2) return tables;
   for (const ColumnGroup& group : Groups(result)) {
-    tables.push_back(ResultTable(result, group, figure));
+    Table table = ResultTable(result, group, figure);
+    if (table.rows.size() > 1) tables.push_back(std::move(table));
   }
   return tables;
 }
@@ -157,12 +167,11 @@ Table VariantTable(const EvalResult& result) {
   for (const Cell& cell : result.cells) lengths.insert(cell.tokens);
   // The shortest and the longest show whether it grows.
   if (lengths.size() > 2) lengths.erase(std::next(lengths.begin()), std::prev(lengths.end()));
-  Table table = {"Variants", {{"variant", "parameters", "layers", "window", "kept per head"}}};
+  Table table = {"Variants", {{"variant", "params", "layers", "window", "kept"}}};
   for (const int64_t length : lengths) {
-    table.rows[0].push_back(absl::StrCat("state bytes at ", length));
+    table.rows[0].push_back(absl::StrCat("bytes at ", length));
   }
-  table.rows[0].insert(table.rows[0].end(),
-                       {"us per prompt token", "us per output token", "prompt tokens/s"});
+  table.rows[0].insert(table.rows[0].end(), {"us/prompt token", "us/output token", "tokens/s"});
   for (const VariantResult& variant : result.variants) {
     table.rows.push_back(VariantRow(variant, lengths));
   }

@@ -22,9 +22,10 @@ enum class Figure {
   kGap,     // the first variant's exact texts less another's, in percentage points
 };
 
-// A row for each variant (kGap: but the first): figures with their 95% intervals and the number of
-// texts, and how many failed. Single facts by length, at all depths together; one of many facts by
-// their number, a table for each length; all other tasks. Empty with kGap and one variant.
+// A row for each variant (kGap: but the first) that was asked any of the table: figures with their
+// 95% intervals and the number of texts, and how many failed. Single facts by length, at all depths
+// together; one of many facts by their number, a table for each length; all other tasks. Tables
+// without rows are left out.
 std::vector<Table> ResultTables(const EvalResult& result, Figure figure);
 
 // What each variant is, the state that a sequence takes, and its speed.

@@ -20,7 +20,8 @@ struct HeatMap {
       {};  // [rows][columns]; none: not measured
 };
 
-// An <svg> element; each cell has its value in percent written in it.
+// An <svg> element as wide as its columns, so that several stand side by side where a page has
+// room; each cell has its value in percent written in it.
 std::string RenderHeatMap(const HeatMap& map);
 
 }  // namespace winnow::eval
