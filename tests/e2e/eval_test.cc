@@ -60,7 +60,7 @@ TEST(EvalTest, EveryTaskIsUnderstoodAndTheSeedDecidesAll) {
   DemoServer server;
   const std::string flags =
       absl::StrCat("--server=", server.address(),
-                   " --tasks=multi_key,multi_query,multi_value,distractors --many_lengths=800 "
+                   " --tasks=multi_key,multi_query,multi_value,distractors --many_lengths=520 "
                    "--facts=4 --texts=2 --seed=");
   const auto figures = Figures(flags + "5");
   const auto& cells = figures["variants"][0]["cells"];
@@ -81,13 +81,13 @@ TEST(EvalTest, VariantsMakeOneTable) {
   const std::string html_path = testing::TempDir() + "/eval.html";
   const Ended run =
       RunEval(absl::StrCat("--server=learned=", learned.address(), ",window=", window.address(),
-                           " --tasks=single,multi_key --lengths=600 --depths=0 --many_lengths=600 "
+                           " --tasks=single,multi_key --lengths=300 --depths=0 --many_lengths=300 "
                            "--facts=2,4 --texts=4 ",
                            "--html=", html_path));
   EXPECT_EQ(run.exit_code, 0) << run.output;
   EXPECT_THAT(run.output,
               AllOf(HasSubstr("Single facts, by tokens of the prompt"), HasSubstr("learned"),
-                    HasSubstr("window"), HasSubstr("One of many facts in 600 tokens"),
+                    HasSubstr("window"), HasSubstr("One of many facts in 300 tokens"),
                     Not(HasSubstr("\r"))));
   std::ifstream file(html_path);
   const std::string html((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
@@ -115,7 +115,7 @@ TEST(EvalTest, UnansweredQuestionsAreCountedAsSuch) {
   DemoServer server(options);
   const Ended run =
       RunEval(absl::StrCat("--server=short=", server.address(),
-                           " --tasks=single --lengths=200,600 --depths=50 --texts=2"));
+                           " --tasks=single --lengths=200,400 --depths=50 --texts=2"));
   EXPECT_EQ(run.exit_code, kExitOther);
   EXPECT_THAT(run.output, AllOf(HasSubstr("2 failed"), HasSubstr("INVALID_ARGUMENT")));
 }

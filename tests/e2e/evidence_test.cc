@@ -1,7 +1,5 @@
 // Evidence of the demo model: servers started one after the other, asked, reported, and not asked
 // again.
-#include <sched.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -9,11 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
-#include "client/child_server.h"
 #include "client/eval/cell_plan.h"
-#include "client/eval/eval_options.h"
-#include "client/eval/eval_run.h"
 #include "client/eval/evidence_run.h"
 #include "client/eval/evidence_variants.h"
 #include "client/exit_codes.h"
@@ -133,30 +127,6 @@ TEST_F(EvidenceTest, AStoppedRunReportsNothingUnfinished) {
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_TRUE(result->variants.empty());
   EXPECT_FALSE(fs::exists(fs::path(settings_.directory) / "table.md"));
-}
-
-// On one core the thread that waits for the last answer goes on before the one that brought it, and
-// closes the connection: which must be what closes it, as gRPC's thread would wait for itself.
-TEST_F(EvidenceTest, NothingHoldsAConnectionBeyondItsRun) {
-  auto server =
-      ChildServer::Start("server/winnow-server",
-                         {"--model=deploy/demo-model", "--shutdown_delay=0s"}, absl::Minutes(1));
-  ASSERT_TRUE(server.ok()) << server.status();
-  EvalOptions options;
-  options.plan = PlanCells({.tasks = {Task::kMultiValue}, .many_lengths = {4000}}, 1);
-  options.variants = {{"lte", (*server)->address()}};
-  options.quiet = true;
-  cpu_set_t before, one;
-  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
-  CPU_ZERO(&one);
-  CPU_SET(sched_getcpu(), &one);
-  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
-  for (int i = 0; i < 10; ++i) {
-    const auto result = RunEval(options, &stopper_);
-    ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->variants[0].cells[0].texts, 1);
-  }
-  ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
 TEST_F(EvidenceTest, AServerThatDoesNotStartIsQuoted) {
