@@ -13,7 +13,11 @@ using ::testing::HasSubstr;
 // A Gated DeltaNet layer, then two of attention.
 ModelConfig Config(bool evicts) {
   AttentionConfig attention = {.num_heads = 2, .num_kv_heads = 2, .head_dim = 4, .window_size = 8};
-  if (evicts) attention.eviction = EvictionConfig{.buffer_size = 16, .sink_size = 4};
+  if (evicts) {
+    attention.eviction = EvictionConfig();
+    attention.eviction->buffer_size = 16;
+    attention.eviction->sink_size = 4;
+  }
   ModelConfig config;
   config.layers = {{GatedDeltaConfig()}, {attention}, {attention}};
   return config;
