@@ -7,6 +7,7 @@ caches). Prints a table of the results in the end.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,6 +53,8 @@ def run_all(variants: list[str], out: Path, flags: list[str]) -> bool:
         environment = dict(os.environ) if gpu is None else os.environ | {"CUDA_VISIBLE_DEVICES": gpu}
         command = [sys.executable, "-m", "train", f"--variant={variant}", f"--out={out / variant}", *flags]
         processes[variant] = subprocess.Popen(command, env=environment)
+    # They save their states and end.
+    signal.signal(signal.SIGTERM, lambda number, frame: [process.terminate() for process in processes.values()])
     failed = [variant for variant, process in processes.items() if process.wait() != 0]
     if failed:
         print(f"failed: {', '.join(failed)}", flush=True)

@@ -18,6 +18,8 @@ from .config import ModelConfig
 from .layers import Projection, linear, sum_type
 from .rows import CHUNK, Rows
 
+OBLIGATORY = 3  # selected blocks: the first, the previous and the current one
+
 
 def compressed(q: Tensor, k: Tensor, v: Tensor, rows: Rows, size: int) -> tuple[Tensor, Tensor]:
     """q, k, v [B, h, T, d]: the branch's output [B, h, T, d] and the mass of each block, [B, h, T, T / size].
@@ -35,15 +37,21 @@ def compressed(q: Tensor, k: Tensor, v: Tensor, rows: Rows, size: int) -> tuple[
 
 
 def select(mass: Tensor, rows: Rows, size: int, count: int) -> Tensor:
-    """Which blocks each query reads in full: bool like mass [B, h, T, blocks]."""
+    """Which blocks each query reads in full: bool like mass [B, h, T, blocks]; `count`, or all if there are fewer.
+
+    The best ones one after the other: compiled, that is one kernel that reads the mass once.
+    """
     block = torch.arange(mass.shape[-1], device=mass.device)
     own = (rows.index // size)[:, None]
     first = (rows.index - rows.position)[:, :, None] // size
     there = ((block >= first) & (block <= own))[:, None]
     always = ((block == first) | (block == own) | (block == own - 1))[:, None] & there
-    worth = torch.where(always, 2.0, torch.where(there, mass.detach(), -1.0))
-    best = worth.topk(min(count, mass.shape[-1]), -1).indices
-    return torch.zeros_like(worth, dtype=torch.bool).scatter_(-1, best, True) & there
+    selected = always.expand_as(mass)
+    worth = torch.where(there & ~always, mass.detach(), -1.0)
+    for _ in range(count - OBLIGATORY):
+        best = (block == worth.argmax(-1, keepdim=True)) & there
+        selected, worth = selected | best, torch.where(best, -1.0, worth)
+    return selected
 
 
 def attend_selected(q: Tensor, k: Tensor, v: Tensor, selected: Tensor, size: int, blocks: BlockMask | None) -> Tensor:
@@ -65,6 +73,7 @@ class SparseAttention(AttentionLayer):
         super().__init__(config)
         self.window, self.size, self.count = config.window_size + 1, config.block_size, config.block_counts
         assert CHUNK % self.size == 0, "documents must begin with a block"
+        assert self.count >= OBLIGATORY
         self.g_proj = Projection(config.hidden_size, 3 * self.heads)
 
     def forward(self, x: Tensor, rows: Rows, blocks: Blocks | None) -> tuple[Tensor, None]:

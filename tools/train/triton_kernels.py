@@ -52,11 +52,14 @@ def _scan_states(transition, update, states, n, D: tl.constexpr, V: tl.constexpr
 
 
 def scan_states(transition: Tensor, update: Tensor, reverse: bool) -> Tensor:
-    """transition [..., n, D, D], update [..., n, D, V], float32, contiguous; D and V multiples of 32 and powers of 2."""
+    """transition [..., n, D, D], update [..., n, D, V], float32, contiguous; D and V powers of 2, at least 16.
+
+    Bound by the latency of n dependent steps, so columns are spread over as many programs as a product allows.
+    """
     assert transition.dtype == update.dtype == torch.float32, (transition.dtype, update.dtype)
     n, d, v = update.shape[-3:]
     states = torch.empty_like(update)
-    columns = 32
+    columns = 16
     grid = (update.numel() // (n * d * v), v // columns)
     _scan_states[grid](transition, update, states, n, d, v, columns, reverse, num_warps=4)
     return states
