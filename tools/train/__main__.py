@@ -11,6 +11,7 @@ from .checkpoint import export
 from .config import VARIANTS, TrainingConfig, as_dict, demo_config
 from .evaluate import CELLS, QUICK_CELLS, evaluate
 from .log import Log
+from .meeting import meet
 from .sentences import Sentences
 from .trainer import Trainer
 
@@ -25,7 +26,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
                         "learning rate falls in time for it. With --steps: whichever comes first")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--rows", type=int, default=defaults.rows, help="of a batch (%(default)s)")
-    parser.add_argument("--row_tokens", type=int, default=defaults.row_tokens, help="multiple of 128 (%(default)s)")
+    parser.add_argument("--row_tokens", type=int, default=defaults.row_tokens, help="multiple of 128, at least 256 (%(default)s)")
     parser.add_argument("--learning_rate", type=float, default=defaults.peak_learning_rate, help="(%(default)s)")
     parser.add_argument("--kept_target", type=float, default=defaults.kept_target,
                         help="tokens that a head of lte keeps of 2,048 (%(default)s)")
@@ -33,6 +34,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick_evaluation", action="store_true", help="two short lines only")
     parser.add_argument("--workers", type=int, default=3, help="processes that make data (%(default)s)")
     parser.add_argument("--log_every", type=int, default=200, help="steps (%(default)s)")
+    parser.add_argument("--meet", metavar="FOLDER:COUNT", help="after the first step, wait until COUNT runs are there")
     parser.add_argument("--tokenizer", default=str(TOKENIZER), help="tokenizer.json (the demo model's)")
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out, if there is one")
 
@@ -54,6 +56,12 @@ def _training_config(flags: argparse.Namespace) -> TrainingConfig:
                           kept_target=flags.kept_target)
 
 
+def _meet(flags: argparse.Namespace) -> None:
+    if flags.meet:
+        folder, count = flags.meet.rsplit(":", 1)
+        meet(Path(folder), flags.variant, int(count))
+
+
 def main(argv: list[str]) -> int:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers are forked
     torch.set_float32_matmul_precision("high")
@@ -71,7 +79,7 @@ def main(argv: list[str]) -> int:
     log.event("start", f"{parameters:,} parameters, from step {trainer.step}, torch {torch.__version__}, "
               f"{torch.cuda.get_device_name() if on_gpu else 'CPU'}", parameters=parameters, step=trainer.step,
               model=as_dict(trainer.model.config), training=as_dict(config))
-    trainer.run()
+    trainer.run(when_ready=lambda: _meet(flags))
     export(trainer.model, flags.tokenizer, flags.out)
     log.event("trained", f"{trainer.step} steps, {trainer.step * log.tokens_per_step / 1e6:.0f} million tokens; "
               f"checkpoint in {flags.out}", step=trainer.step)

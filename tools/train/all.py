@@ -7,6 +7,7 @@ caches). Prints a table of the results in the end.
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from .config import VARIANTS
 
-SANITY_STEPS = 120  # the last 64 or more of them are timed
+SANITY_STEPS, SANITY_LINES = 160, 32  # the second line of progress tells the speed: later ones may have fewer neighbours
 RESERVE = 0.95  # of the remaining time; clocks and neighbours vary
 START_SECONDS = 30  # of a process whose programs are in the compilers' caches
 
@@ -70,8 +71,8 @@ def events(folder: Path, what: str) -> list[dict]:
 
 
 def steps_per_second(folder: Path) -> float:
-    """At the end of a sanity run."""
-    return events(folder, "progress")[-1]["steps_per_second"]
+    """Of a sanity run, side by side with others."""
+    return events(folder, "progress")[1]["steps_per_second"]
 
 
 def steps_that_fit(speeds: dict[str, float], placed: dict[str, str | None], seconds: float) -> int:
@@ -86,7 +87,10 @@ def steps_that_fit(speeds: dict[str, float], placed: dict[str, str | None], seco
 
 def sanity(variants: list[str], out: Path, flags: list[str]) -> dict[str, float]:
     """A few steps of all at once and a short evaluation; returns steps per second, prints them."""
-    quick = [f"--steps={SANITY_STEPS}", "--log_every=32", "--quick_evaluation", "--texts=4"]
+    meeting = out / "sanity" / "meeting"
+    shutil.rmtree(meeting, ignore_errors=True)
+    quick = [f"--steps={SANITY_STEPS}", f"--log_every={SANITY_LINES}", f"--meet={meeting}:{len(variants)}",
+             "--quick_evaluation", "--texts=4"]
     if not run_all(variants, out / "sanity", flags + quick):
         sys.exit("the sanity run failed")
     speeds = {variant: steps_per_second(out / "sanity" / variant) for variant in variants}

@@ -127,7 +127,7 @@ class TrainingConfig:
     """How it is trained. The defaults are the recipe: README.md says what of it was measured."""
     seed: int = 0
     rows: int = 16  # of a batch
-    row_tokens: int = 4096  # a multiple of 128
+    row_tokens: int = 4096  # a multiple of 128, at least 256
     steps: int | None = None  # the schedule's end; None: only the time limit ends it
     minutes: float | None = None  # wall-clock limit from the program's start, evaluation not included
 
@@ -144,8 +144,8 @@ class TrainingConfig:
     def __post_init__(self):
         if self.steps is None and self.minutes is None:
             raise ValueError("training needs an end: --steps, --minutes or both")
-        if self.row_tokens % 128:
-            raise ValueError(f"row_tokens is {self.row_tokens}: must be a multiple of 128")
+        if self.row_tokens % 128 or self.row_tokens < 256:
+            raise ValueError(f"row_tokens is {self.row_tokens}: must be a multiple of 128 and at least 256")
 
 
 def as_dict(config: ModelConfig | TrainingConfig) -> dict:

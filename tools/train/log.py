@@ -27,9 +27,9 @@ class Log:
         print(f"{self.name:5s} {seconds:7.1f} s  {text}", flush=True)
         self._file.write(json.dumps({"event": what, "seconds": round(seconds, 2), **fields}) + "\n")
 
-    def first_step(self, step: int) -> bool:
-        """True once: speed counts from there, when programs are compiled."""
-        return self.last is None and self._remember(step)
+    def first_step(self, step: int) -> None:
+        """Speed counts from here, when programs are compiled."""
+        self.last = (step, self.now())
 
     def is_due(self, step: int) -> bool:
         return step - self.last[0] >= self.every
@@ -43,7 +43,7 @@ class Log:
     def progress(self, step: int, progress: float, stage: "Stage", rate: float, means: "Stats",
                  pressure: "Pressure") -> None:
         steps_per_second = (step - self.last[0]) / max(1e-9, self.now() - self.last[1])
-        self._remember(step)
+        self.last = (step, self.now())
         text = (f"{100 * progress:5.1f}%  step {step}  {stage.name.lower():6s}  {steps_per_second:5.1f} steps/s  "
                 f"lr {rate:.1e}  loss {means.loss:.3f}  answers {means.answer_loss:.4f}  right {means.answer_right:.4f}")
         if means.kept:
@@ -52,7 +52,3 @@ class Log:
                    steps_per_second=steps_per_second, tokens_per_second=steps_per_second * self.tokens_per_step,
                    learning_rate=rate, loss=means.loss, answer_loss=means.answer_loss,
                    answer_right=means.answer_right, kept=means.kept, pressure=pressure.of_heads, lift=pressure.lift)
-
-    def _remember(self, step: int) -> bool:
-        self.last = (step, self.now())
-        return True

@@ -1,6 +1,6 @@
 """Trains one variant: steps, the controller of retention, the log, and states to resume from."""
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -47,18 +47,21 @@ class Trainer:
 
     # --- The loop ---
 
-    def run(self) -> None:
-        """Trains until the end, or until SIGTERM or Ctrl-C: then a state is saved too."""
+    def run(self, when_ready: Callable[[], None] = lambda: None) -> None:
+        """Trains until the end, or until SIGTERM or Ctrl-C: then a state is saved too. when_ready is called when the
+        first step is done and programs are compiled."""
         for number in signal.SIGTERM, signal.SIGINT:
             signal.signal(number, self._stop)
-        keys = self._keys()
-        for batch in load_batches(self.batches, keys, self.workers, pin=self.device.type == "cuda"):
+        first = self.step
+        for batch in load_batches(self.batches, self._keys(), self.workers, pin=self.device.type == "cuda"):
             if self.stopped or self.progress.at(self.step) >= 1:
                 break
             self._train_step(batch)
             self.step += 1
-            if self.log.first_step(self.step):
+            if self.step == first + 1:
                 self._wait()
+                when_ready()
+                self.log.first_step(self.step)
                 self.progress.begin()
             if self.step % ADAPT_EVERY == 0:
                 self._adapt()
