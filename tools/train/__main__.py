@@ -15,7 +15,7 @@ from .meeting import meet
 from .sentences import Sentences
 from .trainer import Trainer
 
-TOKENIZER = Path(__file__).resolve().parents[2] / "deploy" / "demo-model" / "tokenizer.json"
+TOKENIZER = Path(__file__).absolute().parents[2] / "deploy" / "demo-model" / "tokenizer.json"
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:

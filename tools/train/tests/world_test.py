@@ -6,7 +6,7 @@ from pathlib import Path
 
 from train import world
 
-CLIENT = Path(__file__).resolve().parents[3] / "client"
+CLIENT = Path(__file__).absolute().parents[3] / "client"
 
 
 def client_source() -> str:
