@@ -13,7 +13,7 @@ from .evaluate import CELLS, QUICK_CELLS, evaluate
 from .log import Log
 from .meeting import meet
 from .sentences import Sentences
-from .trainer import Trainer
+from .trainer import MODES, Trainer
 
 TOKENIZER = Path(__file__).absolute().parents[2] / "deploy" / "demo-model" / "tokenizer.json"
 
@@ -34,6 +34,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick_evaluation", action="store_true", help="two short lines only")
     parser.add_argument("--workers", type=int, default=3, help="processes that make data (%(default)s)")
     parser.add_argument("--log_every", type=int, default=200, help="steps (%(default)s)")
+    parser.add_argument("--mode", choices=MODES, help="how it runs, fastest first (flex with a GPU, else eager)")
     parser.add_argument("--meet", metavar="FOLDER:COUNT", help="after the first step, wait until COUNT runs are there")
     parser.add_argument("--tokenizer", default=str(TOKENIZER), help="tokenizer.json (the demo model's)")
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out, if there is one")
@@ -72,7 +73,7 @@ def main(argv: list[str]) -> int:
     on_gpu = torch.cuda.is_available()
     batches = Batches(flags.tokenizer, config.seed, config.rows, config.row_tokens)
     trainer = Trainer(demo_config(flags.variant), config, torch.device("cuda" if on_gpu else "cpu"), batches, flags.out,
-                      log, flags.workers, compiled=on_gpu)
+                      log, flags.workers, flags.mode or ("flex" if on_gpu else "eager"))
     if flags.resume and trainer.state_path.exists():
         trainer.resume()
     parameters = sum(p.numel() for p in trainer.model.parameters())

@@ -19,6 +19,7 @@ from .config import VARIANTS
 SANITY_STEPS, SANITY_LINES = 160, 32  # the second line of progress tells the speed: later ones may have fewer neighbours
 RESERVE = 0.95  # of the remaining time; clocks and neighbours vary
 START_SECONDS = 30  # of a process whose programs are in the compilers' caches
+IMPORT_SECONDS = 12  # of these before its own clock starts
 
 
 def visible_gpus() -> list[str]:
@@ -52,6 +53,7 @@ def run_all(variants: list[str], out: Path, flags: list[str]) -> bool:
     processes = {}
     for variant, gpu in assign(variants, visible_gpus()).items():
         environment = dict(os.environ) if gpu is None else os.environ | {"CUDA_VISIBLE_DEVICES": gpu}
+        environment.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(max(2, (os.cpu_count() or 1) // len(variants))))
         command = [sys.executable, "-m", "train", f"--variant={variant}", f"--out={out / variant}", *flags]
         processes[variant] = subprocess.Popen(command, env=environment)
     # They save their states and end.
@@ -141,7 +143,7 @@ def main(argv: list[str]) -> int:
             return 0
     if flags.minutes is not None:
         seconds = 60 * flags.minutes - (time.monotonic() - started)
-        limit = [f"--minutes={seconds / 60:.3f}"]
+        limit = [f"--minutes={(seconds - IMPORT_SECONDS) / 60:.3f}"]
         steps = steps or steps_that_fit(speeds, assign(variants, visible_gpus()), seconds)
     print(f"training {', '.join(variants)}: {steps} steps each", flush=True)
     succeeded = run_all(variants, flags.out, [f"--steps={steps}", *limit, *others])

@@ -138,7 +138,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
 
     # Retention (lte): tokens kept a head, of 2,048.
-    kept_target: float = 64.0
+    kept_target: float = 80.0
     kept_floor: float = 8.0
 
     def __post_init__(self):

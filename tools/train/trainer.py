@@ -17,19 +17,21 @@ from .rows import UNLIMITED, Rows, lay_out
 from .schedule import Progress, draw_jumps, learning_rate, stage_at
 from .sentences import STARTS_DOCUMENT
 
+MODES = ("flex", "dense", "eager")
 ADAPT_EVERY = 16  # steps; also how often the device is waited for
 SMOOTHING = 0.04  # weight of a new batch in running means
 JUMPS_BELOW = 0.12  # loss of answers from which rotary positions may jump, if documents are not longer by then
 
 
 class Trainer:
-    """`compiled`: layers go through torch.compile, as flex attention needs; otherwise all runs as it is written."""
+    """How it runs, `mode`: "flex", the fast way, needs a GPU: layers are compiled and attention skips blocks; "dense":
+    compiled, attention with whole masks; "eager": as it is written, for a CPU."""
 
     def __init__(self, model_config: ModelConfig, config: TrainingConfig, device: torch.device, batches: Batches,
-                 folder: Path, log: Log, workers: int, compiled: bool):
+                 folder: Path, log: Log, workers: int, mode: str):
         torch.manual_seed(config.seed)
         self.config, self.device, self.batches, self.folder, self.log = config, device, batches, folder, log
-        self.workers, self.compiled = workers, compiled
+        self.workers, self.mode = workers, mode
         self.model = Model(model_config).to(device)
         self.optimizer = _optimizer(self.model, config)
         self.generator = torch.Generator(device=device).manual_seed(config.seed)
@@ -41,7 +43,7 @@ class Trainer:
         self.running: Tensor | None = None  # means of Stats, flat
         self.progress = Progress(config, started=log.started)
         self._objective = self._loss
-        if compiled:
+        if mode != "eager":
             self.model.compile_blocks()
             self._objective = torch.compile(self._loss, dynamic=False)
 
@@ -90,7 +92,7 @@ class Trainer:
         tokens = batch.tokens.to(self.device, non_blocking=True).long()
         kinds = batch.kinds.to(self.device, non_blocking=True)
         rows = self._rows(kinds)
-        blocks = self.model.blocks(rows) if self.compiled else None
+        blocks = self.model.blocks(rows) if self.mode == "flex" else None
         output = self.model(tokens, rows, blocks)
         loss, stats = self._objective(output.hidden, output.scores, tokens, kinds, *self.on_device)
         loss.backward()

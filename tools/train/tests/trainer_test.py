@@ -32,7 +32,7 @@ class TrainerTest(unittest.TestCase):
         config = dataclasses.replace(TrainingConfig(steps=steps, rows=2, row_tokens=256, warmup_steps=10), **changes)
         batches = Batches(str(TOKENIZER), config.seed, config.rows, config.row_tokens)
         return Trainer(dataclasses.replace(SMALL, variant=variant), config, torch.device("cpu"), batches, self.folder,
-                       self.log, workers=0, compiled=False)
+                       self.log, workers=0, mode="eager")
 
     def test_the_loss_falls(self):
         trainer = self.trainer("lte", 160)
