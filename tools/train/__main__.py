@@ -15,6 +15,7 @@ from .meeting import meet
 from .sentences import Sentences
 from .trainer import MODES, Trainer
 
+EVALUATION_SEED = 1
 TOKENIZER = Path(__file__).absolute().parents[2] / "deploy" / "demo-model" / "tokenizer.json"
 
 
@@ -26,7 +27,8 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
                         "learning rate falls in time for it. With --steps: whichever comes first")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--rows", type=int, default=defaults.rows, help="of a batch (%(default)s)")
-    parser.add_argument("--row_tokens", type=int, default=defaults.row_tokens, help="multiple of 128, at least 256 (%(default)s)")
+    parser.add_argument("--row_tokens", type=int, default=defaults.row_tokens,
+                        help="multiple of 128, at least 256 (%(default)s)")
     parser.add_argument("--learning_rate", type=float, default=defaults.peak_learning_rate, help="(%(default)s)")
     parser.add_argument("--kept_target", type=float, default=defaults.kept_target,
                         help="tokens that a head of lte keeps of 2,048 (%(default)s)")
@@ -57,19 +59,8 @@ def _training_config(flags: argparse.Namespace) -> TrainingConfig:
                           kept_target=flags.kept_target)
 
 
-def _meet(flags: argparse.Namespace) -> None:
-    if flags.meet:
-        folder, count = flags.meet.rsplit(":", 1)
-        meet(Path(folder), flags.variant, int(count))
-
-
-def main(argv: list[str]) -> int:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers are forked
-    torch.set_float32_matmul_precision("high")
-    flags = _parse(argv)
-    flags.out.mkdir(parents=True, exist_ok=True)
+def _make_trainer(flags: argparse.Namespace, log: Log) -> Trainer:
     config = _training_config(flags)
-    log = Log(flags.variant, flags.out / "log.jsonl", flags.log_every, config.rows * config.row_tokens)
     on_gpu = torch.cuda.is_available()
     batches = Batches(flags.tokenizer, config.seed, config.rows, config.row_tokens)
     trainer = Trainer(demo_config(flags.variant), config, torch.device("cuda" if on_gpu else "cpu"), batches, flags.out,
@@ -79,14 +70,36 @@ def main(argv: list[str]) -> int:
     parameters = sum(p.numel() for p in trainer.model.parameters())
     log.event("start", f"{parameters:,} parameters, from step {trainer.step}, torch {torch.__version__}, "
               f"{torch.cuda.get_device_name() if on_gpu else 'CPU'}", parameters=parameters, step=trainer.step,
-              model=as_dict(trainer.model.config), training=as_dict(config))
+              model=as_dict(trainer.model.config), training=as_dict(config), mode=trainer.mode)
+    return trainer
+
+
+def _meet(flags: argparse.Namespace) -> None:
+    if flags.meet:
+        folder, count = flags.meet.rsplit(":", 1)
+        meet(Path(folder), flags.variant, int(count))
+
+
+def _evaluate(flags: argparse.Namespace, trainer: Trainer) -> None:
+    cells = QUICK_CELLS if flags.quick_evaluation else CELLS
+    evaluate(trainer.model, Sentences(flags.tokenizer), trainer.log, flags.out / "evaluation.json", cells, flags.texts,
+             EVALUATION_SEED)
+
+
+def main(argv: list[str]) -> int:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers are forked
+    torch.set_float32_matmul_precision("high")
+    flags = _parse(argv)
+    flags.out.mkdir(parents=True, exist_ok=True)
+    log = Log(flags.variant, flags.out / "log.jsonl", flags.log_every, flags.rows * flags.row_tokens)
+    trainer = _make_trainer(flags, log)
     trainer.run(when_ready=lambda: _meet(flags))
     export(trainer.model, flags.tokenizer, flags.out)
-    log.event("trained", f"{trainer.step} steps, {trainer.step * log.tokens_per_step / 1e6:.0f} million tokens; "
-              f"checkpoint in {flags.out}", step=trainer.step)
+    tokens = trainer.step * log.tokens_per_step
+    log.event("trained", f"{trainer.step} steps, {tokens / 1e6:.0f} million tokens; checkpoint in {flags.out}",
+              step=trainer.step, tokens=tokens, stopped=trainer.stopped)
     if not trainer.stopped:
-        evaluate(trainer.model, Sentences(flags.tokenizer), log, flags.out / "evaluation.json",
-                 QUICK_CELLS if flags.quick_evaluation else CELLS, flags.texts, seed=1)
+        _evaluate(flags, trainer)
     return 0
 
 

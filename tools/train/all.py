@@ -1,8 +1,8 @@
 """Trains variants side by side, equally: python3 -m train.all --minutes=12 --out=runs
 
-Starts a process for each variant, spread over the visible GPUs, and waits for all. The number of steps is the same for
-each: --steps, or what fits into --minutes, which a few steps of all at once find out first (they also fill the compilers'
-caches). Prints a table of the results in the end.
+Starts a process for each variant, spread over the visible GPUs, and waits for all. The number of steps is the same
+for each: --steps, or what fits into --minutes, which a few steps of all at once find out first (they also fill the
+compilers' caches). Prints a table of the results in the end.
 """
 import argparse
 import json
@@ -16,7 +16,8 @@ from pathlib import Path
 
 from .config import VARIANTS
 
-SANITY_STEPS, SANITY_LINES = 160, 32  # the second line of progress tells the speed: later ones may have fewer neighbours
+# The second line of progress tells the speed: at later ones, some neighbours may have ended.
+SANITY_STEPS, SANITY_LINES = 160, 32
 RESERVE = 0.95  # of the remaining time; clocks and neighbours vary
 START_SECONDS = 30  # of a process whose programs are in the compilers' caches
 IMPORT_SECONDS = 12  # of these before its own clock starts

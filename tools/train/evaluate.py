@@ -25,6 +25,7 @@ CELLS = ([Cell("single", tokens) for tokens in (512, 1024, 2048, 4096, 8192)]
          + [Cell("multi_query", 2048, 16), Cell("multi_value", 2048, 4), Cell("distractors", 2048, 16)])
 QUICK_CELLS = [Cell("single", 512), Cell("multi_key", 512, 8)]
 TOKENS_AT_ONCE = 32768
+EXACT = 2.0  # the score of an answer that is right; of others it is the share of right digits
 
 
 class Result(NamedTuple):
@@ -84,9 +85,9 @@ def _run(model: Model, tries: list[_Try]) -> tuple[list[list[bool]], Tensor]:
 def _kept(scores: list[Tensor], lengths: list[int]) -> Tensor:
     if not scores:
         return torch.zeros(len(lengths), 0, 0)
-    positive = torch.stack(scores, 1) > 0  # [rows, layers, heads, T]
-    inside = torch.arange(positive.shape[-1], device=positive.device) < torch.tensor(lengths, device=positive.device)[:, None]
-    return (positive & inside[:, None, None]).sum(-1).float().cpu()
+    positive = (torch.stack(scores, 1) > 0).cpu()  # [rows, layers, heads, T]
+    inside = torch.arange(positive.shape[-1]) < torch.tensor(lengths)[:, None]
+    return (positive & inside[:, None, None]).sum(-1).float()
 
 
 @torch.no_grad()
@@ -102,11 +103,12 @@ def evaluate_cell(model: Model, sentences: Sentences, cell: Cell, texts: int, se
         right, counts = _run(model, some)
         kept.append(counts)
         for t, places in zip(some, right):
-            score = 2.0 if all(places) else sum(places[1:]) / (len(places) - 1)
+            score = EXACT if all(places) else sum(places[1:]) / (len(places) - 1)
             best[t.prompt] = max(best[t.prompt], score)
     counts = torch.cat(kept)
-    return Result(cell, len(prompts), sum(b == 2.0 for b in best) / len(best), sum(min(b, 1.0) for b in best) / len(best),
-                  float(counts.mean()) if counts.numel() else 0.0, float(counts.max()) if counts.numel() else 0.0)
+    mean_and_most = (float(counts.mean()), float(counts.max())) if counts.numel() else (0.0, 0.0)
+    return Result(cell, len(prompts), sum(b == EXACT for b in best) / len(best),
+                  sum(min(b, 1.0) for b in best) / len(best), *mean_and_most)
 
 
 def evaluate(trained: Model, sentences: Sentences, log: Log, path: Path, cells: list[Cell], texts: int,
@@ -120,9 +122,11 @@ def evaluate(trained: Model, sentences: Sentences, log: Log, path: Path, cells: 
         result = evaluate_cell(model, sentences, cell, texts, seed)
         results.append(result)
         low, high = wilson95(result.exact, result.prompts)
-        log.event("evaluation", f"{cell.task:11s} {cell.tokens:5d} tokens {cell.facts:3d} facts  exact "
-                  f"{100 * result.exact:5.1f}% ({100 * low:.0f} to {100 * high:.0f})  digits {100 * result.digits:5.1f}%"
-                  f"  kept {result.kept_mean:.0f}, at most {result.kept_most:.0f}", **as_json(result))
+        text = (f"{cell.task:11s} {cell.tokens:5d} tokens {cell.facts:3d} facts  exact {100 * result.exact:5.1f}% "
+                f"({100 * low:.0f} to {100 * high:.0f})  digits {100 * result.digits:5.1f}%")
+        if result.kept_most:
+            text += f"  kept {result.kept_mean:.0f}, at most {result.kept_most:.0f}"
+        log.event("evaluation", text, **as_json(result))
     path.write_text(json.dumps([as_json(result) for result in results], indent=1) + "\n")
     return results
 

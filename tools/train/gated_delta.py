@@ -4,8 +4,8 @@ A head's state S [Dk, Dv] goes on, token by token, as
 
     S <- exp(g) S;  S <- S + k (beta (v - S^T k))^T;  o = S^T q
 
-with unit k, q scaled by Dk^-1/2, g <= 0 and beta in (0, 1). chunked_gated_delta_rule() computes the same for CHUNK tokens
-at a time: within a chunk by matrix products, between chunks by a scan over states.
+with unit k, q scaled by Dk^-1/2, g <= 0 and beta in (0, 1). chunked_gated_delta_rule() computes the same for CHUNK
+tokens at a time: within a chunk by matrix products, between chunks by a scan over states.
 """
 import math
 

@@ -1,7 +1,7 @@
 """What all layers are made of.
 
-Weights and the residual stream are float32 on a GPU, and products take bfloat16; on a CPU everything has the type of the
-weights (float64 in tests).
+Weights and the residual stream are float32 on a GPU, and products take bfloat16; on a CPU everything has the type of
+the weights (float64 in tests).
 """
 import torch
 from torch import Tensor, nn

@@ -45,7 +45,8 @@ class Log:
         steps_per_second = (step - self.last[0]) / max(1e-9, self.now() - self.last[1])
         self.last = (step, self.now())
         text = (f"{100 * progress:5.1f}%  step {step}  {stage.name.lower():6s}  {steps_per_second:5.1f} steps/s  "
-                f"lr {rate:.1e}  loss {means.loss:.3f}  answers {means.answer_loss:.4f}  right {means.answer_right:.4f}")
+                f"lr {rate:.1e}  loss {means.loss:.3f}  answers {means.answer_loss:.4f}  "
+                f"right {means.answer_right:.4f}")
         if means.kept:
             text += "  kept " + " ".join("/".join(f"{count:.0f}" for count in layer) for layer in means.kept)
         self.event("progress", text, step=step, progress=round(progress, 4), stage=stage.name.lower(),

@@ -1,4 +1,4 @@
-"""The model of a variant. Parameters are called as in the checkpoints that Winnow loads, without the leading "model."."""
+"""The model of a variant. Parameters are called as in the checkpoints that Winnow loads, less the leading "model."."""
 from typing import NamedTuple
 
 import torch

@@ -1,9 +1,9 @@
 """Sliding window + learnable token eviction (LTE, arXiv 2510.20787), and the pressure that makes it keep little.
 
-A router scores each token and head from the keys and values of the tokens around it. A query sees the window_size tokens
-before it and, of those further back, the ones whose score is positive: at most `capacity` a document and head, the best
-ones, and the document's first sink_size always. (A server decides at the moment a token leaves the window; a token that
-is among the document's best at its end was never evicted, so training sees what a question at the end sees.)
+A router scores each token and head from the keys and values of the tokens around it. A query sees the window_size
+tokens before it and, of those further back, the ones whose score is positive: at most `capacity` a document and head,
+the best ones, and the document's first sink_size always. (A server decides at the moment a token leaves the window; a
+token that is among the document's best at its end was never evicted, so training sees what a question at the end sees.)
 
 Whether a token is kept has no gradient. The published recipe gives the score one straight through: the value that
 attention reads is v + (s - stop(s)) stop(v), so the score moves as if it scaled the value.
@@ -93,7 +93,7 @@ def rank_in_document(score: Tensor, rows: Rows) -> Tensor:
 
 
 def kept(score: Tensor, rows: Rows, window: int, sinks: int) -> Tensor:
-    """Which tokens outlive the window, [B, h, T] bool. Tokens that are still in it at the document's end take no room."""
+    """Which tokens outlive the window, [B, h, T] bool. Those still in it at the document's end take no room."""
     score = score.detach()
     sink = (rows.position < sinks)[:, None]
     leaves = (rows.index + window < rows.end - 1)[:, None]

@@ -1,7 +1,7 @@
 """The world's sentences as tokens, each token with its kind: what the loss makes of it.
 
-The tokenizer splits before spaces and takes digits one by one, so a sentence's tokens are put together from those of its
-parts, which are looked up: about a microsecond a word.
+The tokenizer splits before spaces and takes digits one by one, so a sentence's tokens are put together from those of
+its parts, which are looked up: about a microsecond a word.
 """
 import enum
 from typing import NamedTuple

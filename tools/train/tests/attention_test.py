@@ -27,7 +27,8 @@ class BlocksTest(unittest.TestCase):
         """Blocks that are not looked at, [queries, keys]."""
         count = 512 // BLOCK
         looked = torch.zeros(count, count, dtype=torch.bool)
-        for numbers, indices in ((mask.kv_num_blocks, mask.kv_indices), (mask.full_kv_num_blocks, mask.full_kv_indices)):
+        parts = (mask.kv_num_blocks, mask.kv_indices), (mask.full_kv_num_blocks, mask.full_kv_indices)
+        for numbers, indices in parts:
             for query in range(count):
                 looked[query, indices[0, 0, query, :numbers[0, 0, query]].long()] = True
         return ~looked

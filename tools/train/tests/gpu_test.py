@@ -1,7 +1,8 @@
 """On a GPU: the compiled model in mixed precision against float64 on the CPU, values and gradients.
 
-Tokens are kept and blocks selected without regard to the score here: what lies at a threshold falls to either side of it
-in bfloat16, which is no error. The bounds are about twice what bfloat16 products cost when they are emulated on a CPU (README.md).
+Tokens are kept and blocks selected without regard to the score here: what lies at a threshold falls to either side of
+it in bfloat16, which is no error. The bounds are two to three times what bfloat16 products cost when they are emulated
+on a CPU (README.md).
 """
 import copy
 import unittest

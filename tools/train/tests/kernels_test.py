@@ -1,4 +1,4 @@
-"""The two recurrences of chunk_ops.py: plain ones against definitions, Triton's (in its interpreter) against plain ones."""
+"""The recurrences of chunk_ops.py: plain ones against definitions, Triton's (in its interpreter) against plain ones."""
 import importlib.util
 import os
 import subprocess

@@ -102,7 +102,8 @@ class PressureTest(unittest.TestCase):
         return pressure
 
     def test_begins_when_answers_are_possible_or_half_the_time_is_over(self):
-        for answer_loss, progress, begins in ((0.2, 0.05, False), (0.5, 0.3, False), (0.2, 0.2, True), (2.0, 0.5, True)):
+        cases = (0.2, 0.05, False), (0.5, 0.3, False), (0.2, 0.2, True), (2.0, 0.5, True)
+        for answer_loss, progress, begins in cases:
             pressure = Pressure(1, 1)
             self.assertEqual(self.updated(pressure, [9.0], answer_loss, progress), [FIRST] if begins else [0.0])
 
