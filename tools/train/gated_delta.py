@@ -73,16 +73,51 @@ class ShortConv(nn.Module):
         self.weight = nn.Parameter(torch.rand(channels, 1, width) - 0.5)
 
 
+def _before(x: Tensor, position: Tensor, tokens: int) -> Tensor:
+    """x [B, T, channels] of the token so many before; 0 where that is of another document. Indexed rather than padded:
+    compiled, that makes no copy."""
+    index = torch.arange(x.shape[1], device=x.device)
+    return torch.where((position >= tokens)[..., None], x[:, (index - tokens).clamp(min=0)], 0)
+
+
+def _after(x: Tensor, position: Tensor, tokens: int) -> Tensor:
+    """Of the token so many after."""
+    index = torch.arange(x.shape[1], device=x.device)
+    later = (index + tokens).clamp(max=x.shape[1] - 1)
+    there = (index + tokens < x.shape[1]) & (position[:, later] >= tokens)
+    return torch.where(there[..., None], x[:, later], 0)
+
+
+class CausalConv(torch.autograd.Function):
+    """A convolution over each channel that does not reach before its document: x [B, T, channels] in any type, weight
+    [channels, width], position [B, T]. Result as x.
+
+    With a derivative of its own, since all it has to keep is x: autograd would keep a product for each tap.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, position: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight, position)
+        out = x * weight[:, -1]
+        for back in range(1, weight.shape[1]):
+            out = out + _before(x, position, back) * weight[:, -1 - back]
+        return out.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight, position = ctx.saved_tensors
+        of_x = gradient * weight[:, -1]
+        of_taps = [(gradient.to(weight.dtype) * x).sum((0, 1))]
+        for back in range(1, weight.shape[1]):
+            of_x = of_x + _after(gradient, position, back) * weight[:, -1 - back]
+            of_taps.append((gradient.to(weight.dtype) * _before(x, position, back)).sum((0, 1)))
+        return of_x.to(x.dtype), torch.stack(of_taps[::-1], -1), None
+
+
 def short_conv(x: Tensor, position: Tensor, *convs: ShortConv) -> Tensor:
-    """Convolutions side by side over x [B, T, channels], then SiLU. They do not reach before their document."""
+    """Convolutions side by side over x [B, T, channels], then SiLU, in the higher type."""
     weight = torch.cat([conv.weight for conv in convs])[:, 0]
-    width, length = weight.shape[1], x.shape[1]
-    padded = F.pad(x, (0, 0, width - 1, 0))
-    out = x * weight[:, -1]
-    for back in range(1, width):
-        there = (position >= back)[..., None].to(x.dtype)
-        out = out + padded[:, width - 1 - back:width - 1 - back + length] * there * weight[:, width - 1 - back]
-    return F.silu(out)
+    return F.silu(CausalConv.apply(x, weight, position).to(weight.dtype))
 
 
 class GatedDeltaNet(nn.Module):
@@ -109,7 +144,7 @@ class GatedDeltaNet(nn.Module):
         projected = linear(x, self.q_proj, self.k_proj, self.v_proj, self.g_proj, self.a_proj, self.b_proj)
         qkv, gate, a, b = projected.split((2 * keys + values, values, self.heads, self.heads), -1)
         high = sum_type(qkv)
-        qkv = short_conv(qkv.to(high), rows.position, self.q_conv1d, self.k_conv1d, self.v_conv1d)
+        qkv = short_conv(qkv, rows.position, self.q_conv1d, self.k_conv1d, self.v_conv1d)
         q, k, v = (t.view(batch, length, self.heads, -1) for t in qkv.split((keys, keys, values), -1))
         low = product_type(x)
         out = chunked_gated_delta_rule((_unit(q) * self.head_dim**-0.5).to(low), _unit(k).to(low), v.to(low),

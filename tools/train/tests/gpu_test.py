@@ -63,7 +63,7 @@ class GpuTest(unittest.TestCase):
                 (actual * target.float().cuda()).sum().backward()
                 for (name, p), q in zip(exact.named_parameters(), fast.parameters()):
                     if "router" not in name:  # saturated: it keeps all
-                        self.assertLess(relative(q.grad, p.grad), 0.05, name)
+                        self.assertLess(relative(q.grad, p.grad), 0.08, name)
 
     def test_chunk_operations(self):
         a = (torch.rand(300, 64, 64, dtype=torch.float64) * 0.3).tril(-1)

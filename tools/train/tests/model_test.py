@@ -3,7 +3,7 @@ import unittest
 
 import torch
 
-from train.gated_delta import chunked_gated_delta_rule
+from train.gated_delta import CausalConv, chunked_gated_delta_rule
 from train.rows import lay_out
 from train.tests.models import VARIANTS, tiny_model
 from train.tests.token_by_token import Reference
@@ -90,6 +90,22 @@ class GatedDeltaRuleTest(unittest.TestCase):
         of_actual = torch.autograd.grad((actual * weights).sum(), inputs)
         for a, b in zip(of_expected, of_actual):
             self.assertLess((a - b).abs().max(), 1e-10 * a.abs().max())
+
+
+class CausalConvTest(unittest.TestCase):
+    """Its derivative is written by hand."""
+
+    def plain(self, x, weight, position):
+        return torch.stack([sum(weight[:, -1 - back] * x[0, t - back]
+                                for back in range(min(3, int(position[0, t])) + 1)) for t in range(x.shape[1])])[None]
+
+    def test_values_and_gradients_within_documents(self):
+        torch.manual_seed(0)
+        position = torch.tensor([[0, 1, 2, 3, 4, 0, 1, 0, 1, 2]], dtype=torch.int32)
+        x = torch.randn(1, 10, 3, dtype=torch.float64, requires_grad=True)
+        weight = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+        self.assertLess((CausalConv.apply(x, weight, position) - self.plain(x, weight, position)).abs().max(), 1e-12)
+        self.assertTrue(torch.autograd.gradcheck(lambda x, w: CausalConv.apply(x, w, position), (x, weight)))
 
 
 if __name__ == "__main__":
