@@ -123,7 +123,8 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", type=Path, required=True, help="folder; a folder for each variant is made in it")
     parser.add_argument("--minutes", type=float, help="for all of it but the final evaluation (about half a minute)")
     parser.add_argument("--steps", type=int, help="of each variant; absent: as many as fit into --minutes")
-    parser.add_argument("--sanity", action="store_true", help="only check that all variants train and how fast")
+    parser.add_argument("--sanity", action="store_true",
+                        help="only check that all variants train, how fast, and how many steps would fit")
     flags, others = parser.parse_known_args(argv)
     unknown = [v for v in flags.variants.split(",") if v not in VARIANTS]
     if unknown:
@@ -140,12 +141,14 @@ def main(argv: list[str]) -> int:
     steps, limit = flags.steps, []
     if flags.sanity or steps is None:
         speeds = sanity(variants, flags.out, [f for f in others if f != "--resume"])
-        if flags.sanity:
-            return 0
     if flags.minutes is not None:
-        seconds = 60 * flags.minutes - (time.monotonic() - started)
+        seconds = 60 * flags.minutes - (0 if flags.sanity else time.monotonic() - started)
         limit = [f"--minutes={(seconds - IMPORT_SECONDS) / 60:.3f}"]
         steps = steps or steps_that_fit(speeds, assign(variants, visible_gpus()), seconds)
+        if flags.steps is None:
+            print(f"{steps} steps of each fit into {seconds / 60:.1f} minutes", flush=True)
+    if flags.sanity:
+        return 0
     print(f"training {', '.join(variants)}: {steps} steps each", flush=True)
     succeeded = run_all(variants, flags.out, [f"--steps={steps}", *limit, *others])
     print(table(variants, flags.out), flush=True)
