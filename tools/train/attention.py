@@ -24,20 +24,16 @@ KERNEL_OPTIONS = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4, "fwd
 
 
 class Blocks(NamedTuple):
-    """Which blocks a layer's attention must look at: of all tokens before a query, and of those in its window."""
-    past: BlockMask
-    window: BlockMask
+    """Which blocks a layer's attention must look at. None: of a kind that the layer does not have."""
+    past: BlockMask | None  # of all tokens before a query
+    window: BlockMask | None  # of those in its window
 
 
 def _causal(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
     return query >= key
 
 
-def blocks_of(rows: Rows, window: int) -> Blocks:
-    return Blocks(_block_mask(rows, None), _block_mask(rows, window))
-
-
-def _block_mask(rows: Rows, window: int | None) -> BlockMask:
+def block_mask(rows: Rows, window: int | None) -> BlockMask:
     """The blocks of keys that a block of queries may see: from its first document's start, or `window` tokens back,
     to its own (where causality is checked)."""
     batch, length = rows.position.shape

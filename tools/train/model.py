@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import Attention, Blocks, blocks_of
+from .attention import Attention, Blocks, block_mask
 from .config import ModelConfig
 from .gated_delta import GatedDeltaNet
 from .layers import Mlp, Norm, linear, sum_type
@@ -64,7 +64,11 @@ class Model(nn.Module):
 
     def blocks(self, rows: Rows) -> Blocks | None:
         """What attention on a GPU may skip."""
-        return None if self.config.variant == "gdn" else blocks_of(rows, self.config.window_size)
+        variant = self.config.variant
+        if variant == "gdn":
+            return None
+        return Blocks(past=block_mask(rows, None) if variant != "swa" else None,
+                      window=block_mask(rows, self.config.window_size) if variant in ("swa", "nsa") else None)
 
     def forward(self, tokens: Tensor, rows: Rows, blocks: Blocks | None = None) -> Output:
         """tokens [B, T] int64. Without `blocks`, attention's masks are built whole."""

@@ -4,7 +4,7 @@ import unittest
 import torch
 from torch.nn.attention.flex_attention import flex_attention
 
-from train.attention import BLOCK, attend, blocks_of
+from train.attention import BLOCK, attend, block_mask
 from train.rows import Rows, lay_out
 
 
@@ -36,26 +36,24 @@ class BlocksTest(unittest.TestCase):
     def test_nothing_that_is_seen_is_skipped(self):
         for starts in (0,), (0, 64, 192), (0, 128, 320), (0, 448):
             rows = rows_with(*starts)
-            blocks = blocks_of(rows, 64)
-            for mask, window in (blocks.past, None), (blocks.window, 64):
+            for window in None, 64:
                 with self.subTest(starts=starts, window=window):
+                    mask = block_mask(rows, window)
                     i = torch.arange(512)[:, None]
                     seen = (i.T <= i) & (i <= reach_of(rows, window)[0, 0])
                     in_blocks = seen.view(512 // BLOCK, BLOCK, -1, BLOCK).any(3).any(1)
                     self.assertFalse((self.skipped(mask) & in_blocks).any())
 
     def test_blocks_of_other_documents_and_outside_of_windows_are_skipped(self):
-        blocks = blocks_of(rows_with(0, 256), 64)
-        self.assertEqual(int((~self.skipped(blocks.past)).sum()), 3 + 3)
-        self.assertEqual(int((~self.skipped(blocks_of(rows_with(0), 64).window)).sum()), 1 + 2 + 2 + 2)
+        self.assertEqual(int((~self.skipped(block_mask(rows_with(0, 256), None))).sum()), 3 + 3)
+        self.assertEqual(int((~self.skipped(block_mask(rows_with(0), 64))).sum()), 1 + 2 + 2 + 2)
 
     def test_flex_attention_equals_the_whole_mask(self):
         torch.manual_seed(0)
         q, k, v = torch.randn(3, 1, 2, 512, 16)
         rows = rows_with(0, 64, 320)
-        blocks = blocks_of(rows, 64)
-        for mask, window in (blocks.past, None), (blocks.window, 64):
-            reach = reach_of(rows, window)
+        for window in None, 64:
+            mask, reach = block_mask(rows, window), reach_of(rows, window)
 
             def only_reached(score, b, h, i, j):
                 return torch.where(i <= reach[b, h, j], score, -float("inf"))
