@@ -49,7 +49,23 @@ def assign(variants: list[str], gpus: list[str]) -> dict[str, str | None]:
     return placed
 
 
-def run_all(variants: list[str], out: Path, flags: list[str]) -> bool:
+def wait_for(processes: dict[str, subprocess.Popen], all_or_none: bool) -> list[str]:
+    """The variants whose processes fail. all_or_none: once one has failed, the others are killed, and fail too."""
+    running, failed = dict(processes), []
+    while running:
+        for variant, process in list(running.items()):
+            try:
+                code = process.wait(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            del running[variant]
+            failed += [variant] if code else []
+            for other in running.values() if code and all_or_none else ():
+                other.kill()
+    return failed
+
+
+def run_all(variants: list[str], out: Path, flags: list[str], all_or_none: bool = False) -> bool:
     """Runs `python3 -m train` for each and passes on what they print; true if all succeed."""
     processes = {}
     for variant, gpu in assign(variants, visible_gpus()).items():
@@ -59,7 +75,7 @@ def run_all(variants: list[str], out: Path, flags: list[str]) -> bool:
         processes[variant] = subprocess.Popen(command, env=environment)
     # They save their states and end.
     signal.signal(signal.SIGTERM, lambda number, frame: [process.terminate() for process in processes.values()])
-    failed = [variant for variant, process in processes.items() if process.wait() != 0]
+    failed = wait_for(processes, all_or_none)
     if failed:
         print(f"failed: {', '.join(failed)}", flush=True)
     return not failed
@@ -94,7 +110,7 @@ def sanity(variants: list[str], out: Path, flags: list[str]) -> dict[str, float]
     shutil.rmtree(meeting, ignore_errors=True)
     quick = [f"--steps={SANITY_STEPS}", f"--log_every={SANITY_LINES}", f"--meet={meeting}:{len(variants)}",
              "--quick_evaluation", "--texts=4"]
-    if not run_all(variants, out / "sanity", flags + quick):
+    if not run_all(variants, out / "sanity", flags + quick, all_or_none=True):  # they wait for each other
         sys.exit("the sanity run failed")
     speeds = {variant: steps_per_second(out / "sanity" / variant) for variant in variants}
     print("sanity: steps per second, side by side: " + ", ".join(f"{v} {s:.1f}" for v, s in speeds.items()), flush=True)

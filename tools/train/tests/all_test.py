@@ -1,13 +1,15 @@
 """The driver: GPUs, steps, and a run of two variants on the CPU."""
 import io
 import json
+import subprocess
+import sys
 import tempfile
 import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
 from unittest import mock
 
-from train.all import COSTS, assign, events, main, steps_that_fit, visible_gpus
+from train.all import COSTS, assign, events, main, steps_that_fit, visible_gpus, wait_for
 from train.config import VARIANTS
 from train.meeting import meet
 
@@ -56,6 +58,24 @@ class MeetingTest(unittest.TestCase):
             self.assertEqual(seconds, [200])
             self.assertTrue(meet(folder, "one", 2, now=lambda: seconds[0], sleep=self.fail))
             self.assertFalse(meet(folder, "one", 3, now=lambda: seconds[0], sleep=sleep))
+
+
+class WaitTest(unittest.TestCase):
+
+    def waited(self, all_or_none: bool, *programs: str) -> list[str]:
+        processes = {str(i): subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
+                     for i, program in enumerate(programs)}
+        failed = wait_for(processes, all_or_none)
+        for process in processes.values():
+            process.stdin.close()
+        return failed
+
+    def test_those_that_fail(self):
+        self.assertEqual(self.waited(False, "exit(0)", "exit(3)", "exit(0)"), ["1"])
+
+    def test_all_or_none(self):
+        """The first one waits for input that does not come."""
+        self.assertEqual(sorted(self.waited(True, "input()", "exit(1)")), ["0", "1"])
 
 
 class RunTest(unittest.TestCase):
