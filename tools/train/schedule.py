@@ -2,7 +2,7 @@
 
 Progress goes from 0 to 1 by steps or by wall-clock time. With both limits given it goes by steps, and the time limit is
 a guard: training that turns out too slow for its steps is hurried through the rest of the schedule in the last part of
-its time. By steps alone all follows from the seed.
+its time. By steps alone data and schedule follow from the seed.
 """
 import math
 import time
